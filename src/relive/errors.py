@@ -1,0 +1,88 @@
+"""What can go wrong, in three kinds (see STYLE): a *bug* is an assertion; the *environment* failing is one exception
+tree, each class with an exit code and the next thing to try; a *refusal* is a value, because a change that cannot be
+made live is an answer and not a failure. Imports nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one thing cannot be made live. All refusals of a change are collected and shown at once."""
+
+    code: str
+    """Stable kebab-case name, e.g. ``variable-resized``; documented in docs/limitations.md."""
+    subject: str
+    """What it is about: a qualified name or a file."""
+    reason: str
+    """One sentence: why."""
+    hint: str
+    """One sentence: what the user can do."""
+    file: str = ""
+    line: int = 0
+
+
+class ReliveError(Exception):
+    """The environment does not allow what was asked. ``str(error)`` is one sentence; ``hint`` the next thing to try."""
+
+    exit_code = 1
+    code = "error"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(ReliveError):
+    """The command line or the configuration asks for something that does not exist."""
+
+    exit_code = 2
+    code = "usage"
+
+
+class BuildError(ReliveError):
+    """The project's build cannot be understood: no or a broken compile_commands.json, a compiler that is gone."""
+
+    code = "build"
+
+
+class FormatError(ReliveError):
+    """A file is not what it should be: a truncated object, a stripped program, an unknown relocation."""
+
+    code = "format"
+
+
+class TargetError(ReliveError):
+    """The program cannot be reached or did not do as it was asked; it runs on as it was."""
+
+    code = "target"
+
+
+class TargetGone(TargetError):
+    """The program ended while we talked to it."""
+
+    code = "target-gone"
+
+
+class AttachError(TargetError):
+    """The agent could not be brought into a running program (permission, static program, other host)."""
+
+    code = "attach"
+
+
+class StorageError(ReliveError):
+    """A cache or runtime directory cannot be written: full disk, read-only file system, foreign owner."""
+
+    code = "storage"
+
+
+class RefusedError(ReliveError):
+    """Carries refusals through code that computes; the session turns it into a `reload` event."""
+
+    exit_code = 4
+    code = "refused"
+
+    def __init__(self, refusals: tuple[Refusal, ...]) -> None:
+        super().__init__("; ".join(f"{r.subject}: {r.reason} [{r.code}]" for r in refusals))
+        self.refusals = refusals
