@@ -1,0 +1,174 @@
+"""x86-64: what the linker and the comparer must know of the machine. One file an architecture.
+
+**References.** Nearly every reference is a 32-bit displacement `S + A - P` in the last field of an instruction. The
+processor adds the displacement to the address of the *next* instruction, so the addend carries minus the distance
+from the field to the instruction's end: -4, or -5, -6, -8 when an immediate follows (`cmpb $1, x(%rip)`). To know what a
+reference against a *section* means ("byte 0x24 of .bss": of which variable?) that distance must be known: `bias`.
+Mistaking it for 4 is how other tools bind `x = 5` to the neighbour of x.
+
+**Redirects.** A changed function's first version gets `e9 rel32` (jmp, 5 bytes) at its entry. The bytes 1 to 4 lie inside
+the old code: no thread may have its PC there, no return address may point there, and no branch of the old code may
+lead there (`for (;;)` as the whole body at -O0 starts its loop at +4). `entry_hazards` finds such branches.
+
+**Stubs.** `ff 25 rel32` (jmp *slot(%rip)) reaches any address through a slot of ours.
+
+Source: psABI 1.0 tables 4.9 to 4.12; Intel SDM volume 2, chapter 2 and appendix A."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from relive.elf import constants as c
+
+REDIRECT_SIZE = 5
+STUB_SIZE = 8
+BREAKPOINT = b"\xcc"
+
+PC_RELATIVE = frozenset(
+    {
+        c.R_X86_64_PC32,
+        c.R_X86_64_PLT32,
+        c.R_X86_64_PC64,
+        c.R_X86_64_GOTPCREL,
+        c.R_X86_64_GOTPCRELX,
+        c.R_X86_64_REX_GOTPCRELX,
+        c.R_X86_64_GOTTPOFF,
+        c.R_X86_64_TLSGD,
+        c.R_X86_64_TLSLD,
+        c.R_X86_64_GOTPC32_TLSDESC,
+        c.R_X86_64_GOTPC32,
+        c.R_X86_64_PC16,
+        c.R_X86_64_PC8,
+    }
+)
+
+FIELD_SIZE = {
+    c.R_X86_64_64: 8,
+    c.R_X86_64_PC64: 8,
+    c.R_X86_64_SIZE64: 8,
+    c.R_X86_64_DTPOFF64: 8,
+    c.R_X86_64_TPOFF64: 8,
+    c.R_X86_64_GOTOFF64: 8,
+    c.R_X86_64_16: 2,
+    c.R_X86_64_PC16: 2,
+    c.R_X86_64_8: 1,
+    c.R_X86_64_PC8: 1,
+    c.R_X86_64_NONE: 0,
+    c.R_X86_64_TLSDESC_CALL: 0,
+}
+"""Bytes that a relocation writes where it is not four."""
+
+# One-byte opcodes and opcodes of the 0f map whose operand (modrm, rip-relative) is followed by an immediate.
+_IMM8 = np.zeros(256, bool)
+_IMM8[[0x80, 0x83, 0xC6, 0x6B, 0xC0, 0xC1]] = True
+_IMM32 = np.zeros(256, bool)
+_IMM32[[0x81, 0xC7, 0x69]] = True
+_IMM8_0F = np.zeros(256, bool)
+_IMM8_0F[[0x70, 0xC2, 0xC4, 0xC6, 0xBA, 0xA4, 0xAC, 0x71, 0x72, 0x73]] = True
+_NOT_0F = np.zeros(256, bool)  # opcodes that take a modrm only outside of the 0f map: 0f 80.. are jumps
+_NOT_0F[[0x80, 0x81, 0x83]] = True
+
+
+def displacement_bias(code: npt.NDArray[np.uint8], fields: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Distance in bytes from each 32-bit displacement field to the end of its instruction (4 plus the immediate).
+
+    `code`: bytes of one text section; `fields`: offsets of the fields. Decides by the opcode before the field; a byte
+    before it that is no rip-relative modrm (a call or jump) means that nothing follows."""
+    padded = np.concatenate([np.zeros(6, np.uint8), code])
+    at = fields + 6
+    modrm, opcode, before = padded[at - 1], padded[at - 2], padded[at - 3]
+    memory = (modrm & 0xC7) == 0x05
+    register = (modrm >> 3) & 7
+    two_byte = (before == 0x0F) & ~_NOT_0F[opcode]
+    group3 = (opcode == 0xF6) | (opcode == 0xF7)
+    imm8 = np.where(two_byte, _IMM8_0F[opcode], _IMM8[opcode] | ((opcode == 0xF6) & (register < 2)))
+    imm32 = ~two_byte & (_IMM32[opcode] | ((opcode == 0xF7) & group3 & (register < 2)))
+    three_byte = ((padded[at - 4] == 0x0F) & (before == 0x3A)) | (
+        (padded[at - 5] == 0xC4) & ((padded[at - 4] & 0x1F) == 3)
+    )
+    imm8 = imm8 | three_byte
+    operand_size = imm32 & (before == 0x66)
+    bias = 4 + np.where(imm8, 1, 0) + np.where(imm32 & ~imm8, np.where(operand_size, 2, 4), 0)
+    return cast("npt.NDArray[np.int64]", np.where(memory, bias, 4).astype(np.int64))
+
+
+def redirect(entry: int, destination: int) -> bytes:
+    """The five bytes of `jmp destination` for the address `entry`; OverflowError beyond ±2 GB."""
+    distance = destination - (entry + REDIRECT_SIZE)
+    if not -(1 << 31) <= distance < 1 << 31:
+        raise OverflowError(f"jump from {entry:#x} to {destination:#x} is beyond 2 GB")
+    return b"\xe9" + struct.pack("<i", distance)
+
+
+def stub(address: int, slot: int) -> bytes:
+    """Eight bytes at `address` that jump to where the 8-byte `slot` points: `jmp *slot(%rip)` and padding."""
+    return b"\xff\x25" + struct.pack("<i", slot - (address + 6)) + b"\x66\x90"
+
+
+def fits(relocation: int, value: int) -> bool:
+    """Whether the value of a relocation can be written into its field."""
+    if relocation in (c.R_X86_64_32, c.R_X86_64_SIZE32):
+        return 0 <= value < 1 << 32
+    size = FIELD_SIZE.get(relocation, 4)
+    if size == 8 or size == 0:
+        return True
+    bound = 1 << (8 * size - 1)
+    return -bound <= value < (2 * bound if relocation in (c.R_X86_64_16, c.R_X86_64_8) else bound)
+
+
+def entry_hazards(code: bytes, size: int = REDIRECT_SIZE) -> list[str]:
+    """Why the first `size` bytes of a function must not be replaced while one of its frames is alive: branches and
+    calls whose target or return address lies in [1, size). Empty for nearly every function.
+
+    A cheap scan for all possible encodings comes first; only a hit is disassembled."""
+    if not _may_branch_into(code, size) and not _may_call(code[:size]):
+        return []
+    found = []
+    for offset, length, mnemonic, operand in _disassemble(code):
+        if mnemonic.startswith("call") and 0 < offset + length < size:
+            found.append(f"a call returns to +{offset + length}")
+        elif mnemonic.startswith(("j", "loop", "xbegin")) and operand.startswith("0x") and 0 < int(operand, 16) < size:
+            found.append(f"a branch at +{offset} leads to +{int(operand, 16)}")
+    return found
+
+
+def _may_call(head: bytes) -> bool:
+    return b"\xe8" in head or b"\xff" in head
+
+
+def _may_branch_into(code: bytes, size: int) -> bool:
+    """Whether any byte could be a rel8 or rel32 branch to [1, size): every position is tried as an opcode."""
+    data = np.frombuffer(code, np.uint8)
+    if len(data) < 2:
+        return False
+    short = np.flatnonzero(((data[:-1] & 0xF0) == 0x70) | (data[:-1] == 0xEB) | ((data[:-1] & 0xFC) == 0xE0))
+    target = short + 2 + data[short + 1].view(np.int8).astype(np.int64)
+    if bool(((target > 0) & (target < size)).any()):
+        return True
+    if len(data) < 6:
+        return False
+    near = np.flatnonzero((data[:-4] == 0xE9) | ((data[:-4] & 0xF0) == 0x80))
+    if not len(near):
+        return False
+    fields = np.lib.stride_tricks.sliding_window_view(data, 4)[np.minimum(near + 1, len(data) - 4)]
+    target = near + 5 + np.ascontiguousarray(fields).view("<i4").ravel().astype(np.int64)
+    return bool(((target > 0) & (target < size)).any())
+
+
+_decoder: Callable[[bytes], list[tuple[int, int, str, str]]] | None = None
+
+
+def _disassemble(code: bytes) -> list[tuple[int, int, str, str]]:
+    """(offset, length, mnemonic, operands) of straight-line disassembly from offset 0, by capstone."""
+    global _decoder
+    if _decoder is None:
+        import capstone  # costs 20 ms: only for the rare function that needs it
+
+        engine: Any = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+        _decoder = lambda data: list(engine.disasm_lite(data, 0))  # noqa: E731
+    return _decoder(code)

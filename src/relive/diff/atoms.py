@@ -1,0 +1,422 @@
+"""An object cut into *atoms*, and every reference of it made independent of where things happened to lie.
+
+An atom is what a linker could move on its own: a function, a variable, a string constant, a switch table. Named atoms
+come from the symbol table; what lies between them (strings at -O0, jump tables, constants) is cut at the offsets that
+somebody refers to. It does not matter whether the compiler gave each atom a section of its own
+(`-ffunction-sections`, our compilations) or put all of them into `.text` (the user's objects), so the two compare.
+
+Each relocation becomes a row (offset in the atom, type, target id, delta). The target id is an interned number that
+means the same in every object of the session:
+
+* a global symbol: its name;
+* a local function or variable: its name within the unit;
+* an anonymous constant, or a clone such as `f.part.0` that only has a made-up name: its *content*, recursively;
+* a label in the atom itself (switch tables, computed goto): SELF.
+
+Two atoms mean the same when bytes and rows are equal. Knows nothing of addresses or of the live process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from relive.arch import x86_64
+from relive.elf import constants as c
+from relive.elf.object import ElfObject
+
+Ints = npt.NDArray[np.int64]
+
+
+class Kind(IntEnum):
+    """What the memory of an atom is."""
+
+    TEXT = 1
+    CONST = 2
+    """Read-only after relocation: .rodata, .data.rel.ro, vtables."""
+    DATA = 3
+    """Mutable, initialised or zero."""
+    TLS = 4
+    LSDA = 5
+    """Exception tables: part of the meaning of their function."""
+    INIT = 6
+    """Pointers to constructors and destructors (.init_array): run once when a program starts, never by us again."""
+    OTHER = 7
+
+
+ROW_DTYPE = np.dtype([("offset", "<u4"), ("type", "<u4"), ("target", "<i8"), ("delta", "<i8")])
+SELF = 0
+_PENDING = -1
+_CLONE = re.compile(rb"\.(part|isra|constprop|cold|lto_priv|llvm|warm)(\.\d+)?(\.|$)")
+_OFFSET_BITS = 40
+
+
+class Interner:
+    """Equal things get equal small numbers, over all objects of a session. 0 is reserved for SELF."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+
+    def __call__(self, thing: Hashable) -> int:
+        return self._numbers.setdefault(thing, len(self._numbers) + 1)
+
+
+def is_clone(name: bytes) -> bool:
+    """Whether gcc or clang made the name up for a piece of another function."""
+    return _CLONE.search(name) is not None
+
+
+class Atoms:
+    """The atoms of one object, ordered by section and start; columns are numpy arrays of equal length."""
+
+    def __init__(self, obj: ElfObject, interner: Interner, renames: Mapping[bytes, bytes] | None = None) -> None:
+        """`renames`: local name here → local name in the older object, where the compiler renumbered them."""
+        self.object = obj
+        self.intern = interner
+        self.renames = renames or {}
+        self.kinds = _section_kinds(obj)
+        rel = obj.relocations()
+        self.relocations = rel[self.kinds[rel["section"]] != 0] if len(rel) else rel
+        self.eh_relocations = rel[self.kinds[rel["section"]] == 0] if len(rel) else rel
+        self._targets(rel)
+        self._cut(rel)
+        self._place()
+        self._ids()
+
+    # --- references ----------------------------------------------------------------------------------------------
+
+    def _targets(self, rel: npt.NDArray[np.void]) -> None:
+        """For references to something local: section and true offset (with the instruction's bias undone)."""
+        symbols, where = self.object.symbols, self.object.symbol_sections
+        local = ((symbols["info"] >> 4) == c.STB_LOCAL) & (where != 0) & (symbols["shndx"] != c.SHN_ABS)
+        self.symbol_is_local = local
+
+    def _bias(self, rel: npt.NDArray[np.void]) -> Ints:
+        bias = np.zeros(len(rel), np.int64)
+        if not len(rel):
+            return bias
+        relative = np.isin(rel["type"], list(x86_64.PC_RELATIVE))
+        in_text = relative & (self.kinds[rel["section"]] == Kind.TEXT)
+        rows = np.flatnonzero(in_text)
+        if len(rows):
+            # One decode over the concatenation of the text sections that have references.
+            sections = rel["section"][rows]
+            used = np.unique(sections)
+            pieces = [np.frombuffer(self.object.content(int(s)), np.uint8) for s in used]
+            gap = np.zeros(8, np.uint8)
+            starts = np.cumsum([0] + [len(p) + 8 for p in pieces[:-1]])
+            base = dict(zip(used.tolist(), (starts + 8).tolist(), strict=True))
+            joined = np.concatenate([part for piece in pieces for part in (gap, piece)])
+            offset_of = np.zeros(int(used.max()) + 1, np.int64)
+            offset_of[used] = [base[int(s)] for s in used]
+            bias[rows] = x86_64.displacement_bias(joined, offset_of[sections] + rel["offset"][rows].astype(np.int64))
+        return bias
+
+    def _cut(self, all_relocations: npt.NDArray[np.void]) -> None:
+        """Makes the columns section, start, end, symbol (-1: anonymous)."""
+        obj = self.object
+        rel = all_relocations
+        bias = self._bias(rel)
+        local = self.symbol_is_local[rel["symbol"]] if len(rel) else np.zeros(0, bool)
+        target_section = obj.symbol_sections[rel["symbol"]].astype(np.int64)
+        target_offset = obj.symbols["value"][rel["symbol"]].astype(np.int64) + rel["addend"] + bias
+        # A pc-relative entry of a table in data is relative to its own place: its target is known only with the atom.
+        table_entry = (
+            np.isin(rel["type"], [c.R_X86_64_PC32, c.R_X86_64_PC64])
+            & np.isin(self.kinds[rel["section"]], [Kind.CONST, Kind.DATA])
+            if len(rel)
+            else np.zeros(0, bool)
+        )
+        usable = local & ~table_entry
+        cuts = np.unique((target_section[usable] << _OFFSET_BITS) + np.maximum(target_offset[usable], 0))
+        rows = _cut_sections(obj, self.kinds, cuts)
+        self.section = rows[:, 0].copy()
+        self.start = rows[:, 1].copy()
+        self.end = rows[:, 2].copy()
+        self.symbol = rows[:, 3].copy()
+        self._keys = (self.section << _OFFSET_BITS) + self.start
+        self.kind = self.kinds[self.section] if len(rows) else np.zeros(0, np.uint8)
+        keep = self.kinds[rel["section"]] != 0 if len(rel) else np.zeros(0, bool)
+        self._bias_of, self._table_entry = bias[keep], table_entry[keep]
+        eh = ~keep
+        self.eh_target = self.locate(target_section[eh], target_offset[eh]) if len(rel) else np.zeros(0, np.int64)
+
+    def locate(self, section: Ints, offset: Ints) -> Ints:
+        """Index of the atom that holds each (section, offset); the nearest one of the section for offsets outside;
+        -1 when the section has none."""
+        if not len(self._keys):
+            return np.full(len(section), -1, np.int64)
+        clipped = np.clip(offset, 0, (1 << _OFFSET_BITS) - 1)
+        index = np.searchsorted(self._keys, (section << _OFFSET_BITS) + clipped, side="right") - 1
+        index = np.maximum(index, 0)
+        wrong = self.section[index] != section
+        following = np.minimum(index + 1, len(self.section) - 1)
+        index = np.where(wrong & (self.section[following] == section), following, index)
+        return np.where(self.section[index] == section, index, -1)
+
+    # --- rows ----------------------------------------------------------------------------------------------------
+
+    def _place(self) -> None:
+        rel, obj = self.relocations, self.object
+        section = rel["section"].astype(np.int64)
+        offset = rel["offset"].astype(np.int64)
+        self.place = self.locate(section, offset)
+        """Atom that each relocation lies in."""
+        keys = (section << _OFFSET_BITS) + offset
+        self._first = np.searchsorted(keys, self._keys)
+        self._last = np.searchsorted(keys, (self.section << _OFFSET_BITS) + self.end)
+        symbol = rel["symbol"]
+        self.row_is_local = self.symbol_is_local[symbol] if len(rel) else np.zeros(0, bool)
+        raw = obj.symbols["value"][symbol].astype(np.int64) + rel["addend"]
+        start = self.start[self.place] if len(rel) else np.zeros(0, np.int64)
+        shift = np.where(self._table_entry, -(offset - start), self._bias_of)
+        located = self.locate(obj.symbol_sections[symbol].astype(np.int64), raw + shift)
+        self.target = np.where(self.row_is_local, located, -1)
+        """Atom that each relocation refers to, for references to something local; -1 otherwise."""
+        self.rows = np.zeros(len(rel), ROW_DTYPE)
+        self.rows["offset"] = offset - start
+        self.rows["type"] = rel["type"]
+        base = np.where(self.target >= 0, self.start[self.target] if len(self.start) else 0, 0)
+        self.rows["delta"] = np.where(self.row_is_local, raw - base, rel["addend"])
+
+    def _ids(self) -> None:
+        obj = self.object
+        self.names: list[bytes | None] = [None] * len(self.section)
+        self.by_name: dict[bytes, int] = {}
+        """Global and local names (all aliases) → atom. A local name that stands twice gets a `#n`."""
+        self.aliases: dict[int, list[int]] = {}
+        """Atom → indices of all symbols at its start."""
+        self.is_global = np.zeros(len(self.section), bool)
+        """Whether a symbol that other units can see names the atom."""
+        self._name_atoms()
+        label = np.full(len(self.section), _PENDING, np.int64)
+        for atom, name in enumerate(self.names):
+            if name is not None:
+                label[atom] = self.intern(name)
+        self._label = label
+        names = obj.symbol_names
+        ids = np.zeros(len(names), np.int64)
+        used = np.unique(self.relocations["symbol"][~self.row_is_local]) if len(self.relocations) else []
+        for index in used:
+            ids[index] = self.intern(names[index])
+        target = np.where(
+            self.row_is_local,
+            np.where(self.target >= 0, label[self.target] if len(label) else _PENDING, _PENDING),
+            ids[self.relocations["symbol"]] if len(self.relocations) else 0,
+        )
+        same = self.row_is_local & (self.target == self.place)
+        self.rows["target"] = np.where(same, SELF, target)
+        self._content: dict[int, int] = {}
+        for row in np.flatnonzero(self.rows["target"] == _PENDING).tolist():
+            if self.rows["target"][row] == _PENDING:
+                self.rows["target"][row] = self._content_id(int(self.target[row]))
+
+    def _name_atoms(self) -> None:
+        obj = self.object
+        symbols = obj.symbols
+        kind = symbols["info"] & 15
+        binding = symbols["info"] >> 4
+        wanted = (
+            np.isin(kind, [c.STT_FUNC, c.STT_OBJECT, c.STT_TLS, c.STT_GNU_IFUNC])
+            | ((kind == c.STT_NOTYPE) & (binding != c.STB_LOCAL))
+        ) & (obj.symbol_sections != 0)
+        rows = np.flatnonzero(wanted & (obj.symbol_sections < len(self.kinds)))
+        if not len(rows):
+            return
+        atoms = self.locate(obj.symbol_sections[rows].astype(np.int64), symbols["value"][rows].astype(np.int64))
+        at_start = (atoms >= 0) & (self.start[atoms] == symbols["value"][rows].astype(np.int64))
+        counts: dict[bytes, int] = {}
+        for index, atom, exact in zip(rows.tolist(), atoms.tolist(), at_start.tolist(), strict=True):
+            name = obj.symbol_names[index]
+            if not exact or not name:
+                continue
+            if binding[index] == c.STB_LOCAL:
+                if is_clone(name):
+                    continue
+                name = self.renames.get(name, name)
+                seen = counts.get(name, 0)
+                counts[name] = seen + 1
+                if seen:
+                    name = b"%s#%d" % (name, seen)
+            else:
+                self.is_global[atom] = True
+            self.by_name[name] = atom
+            self.aliases.setdefault(atom, []).append(index)
+            old = self.names[atom]
+            # Prefer a global name, then the alphabetically first (C1 before C2): both objects choose the same.
+            if old is None or (binding[index] != c.STB_LOCAL, old) > (binding[self.symbol[atom]] != c.STB_LOCAL, name):
+                self.names[atom] = name
+                self.symbol[atom] = index
+
+    def _content_id(self, atom: int) -> int:
+        """Interned content of an anonymous atom; recursion (a clone that calls itself through another) ends in SELF."""
+        if atom < 0:
+            return self.intern("nothing")
+        known = self._content.get(atom)
+        if known is not None:
+            return known
+        self._content[atom] = SELF
+        for row in range(int(self._first[atom]), int(self._last[atom])):
+            if self.rows["target"][row] == _PENDING:
+                self.rows["target"][row] = self._content_id(int(self.target[row]))
+        result = self.intern(
+            (int(self.kind[atom]) == Kind.TEXT, self.content(atom).rstrip(b"\0"), self.row_bytes(atom))
+        )
+        self._content[atom] = result
+        return result
+
+    # --- what others ask -----------------------------------------------------------------------------------------
+
+    def identity(self, atom: int) -> int:
+        """The target id that references to an atom have: of its name, or of its content when it has none."""
+        label = int(self._label[atom])
+        return self._content_id(atom) if label == _PENDING else label
+
+    def content(self, atom: int) -> bytes:
+        """The bytes of an atom; empty for zero-initialised memory."""
+        section = int(self.section[atom])
+        if self.object.sections["type"][section] == c.SHT_NOBITS:
+            return b""
+        offset = int(self.object.sections["offset"][section])
+        return self.object.data[offset + int(self.start[atom]) : offset + int(self.end[atom])]
+
+    def row_range(self, atom: int) -> range:
+        """Indices into `rows`, `relocations`, `target` of the references that lie in an atom."""
+        return range(int(self._first[atom]), int(self._last[atom]))
+
+    def row_bytes(self, atom: int) -> bytes:
+        """The references of an atom in comparable form."""
+        return self.rows[int(self._first[atom]) : int(self._last[atom])].tobytes()
+
+    def size(self, atom: int) -> int:
+        return int(self.end[atom] - self.start[atom])
+
+    def functions(self) -> list[int]:
+        """Named atoms of code."""
+        return [i for i, name in enumerate(self.names) if name is not None and self.kind[i] == Kind.TEXT]
+
+    def variables(self) -> list[int]:
+        """Named atoms of data, constant or mutable or thread-local."""
+        data = (Kind.CONST, Kind.DATA, Kind.TLS)
+        return [i for i, name in enumerate(self.names) if name is not None and self.kind[i] in data]
+
+    def exception_tables(self) -> dict[int, int]:
+        """Function atom → atom of its LSDA (from the relocations of .eh_frame: an LSDA follows its pc_begin)."""
+        result: dict[int, int] = {}
+        function = -1
+        for atom in self.eh_target.tolist():
+            if atom < 0:
+                continue
+            if self.kind[atom] == Kind.TEXT:
+                function = atom
+            elif self.kind[atom] == Kind.LSDA and function >= 0:
+                result.setdefault(function, atom)
+        return result
+
+
+def _section_kinds(obj: ElfObject) -> npt.NDArray[np.uint8]:
+    """Kind of each section; 0 for what is no memory of the program (debug, .eh_frame, notes)."""
+    flags, types = obj.sections["flags"], obj.sections["type"]
+    kinds = np.zeros(len(flags), np.uint8)
+    for index in np.flatnonzero((flags & c.SHF_ALLOC) != 0).tolist():
+        name, flag = obj.section_names[index], int(flags[index])
+        if name == ".eh_frame" or types[index] in (c.SHT_NOTE, c.SHT_X86_64_UNWIND):
+            continue
+        if flag & c.SHF_TLS:
+            kinds[index] = Kind.TLS
+        elif flag & c.SHF_EXECINSTR:
+            kinds[index] = Kind.TEXT
+        elif name.startswith(".gcc_except_table"):
+            kinds[index] = Kind.LSDA
+        elif types[index] in (c.SHT_INIT_ARRAY, c.SHT_FINI_ARRAY, c.SHT_PREINIT_ARRAY) or name.startswith(
+            (".ctors", ".dtors", ".init_array", ".fini_array")
+        ):
+            kinds[index] = Kind.INIT
+        elif not flag & c.SHF_WRITE or name.startswith(".data.rel.ro"):
+            kinds[index] = Kind.CONST
+        else:
+            kinds[index] = Kind.DATA
+    return kinds
+
+
+def _cut_sections(obj: ElfObject, kinds: npt.NDArray[np.uint8], cuts: Ints) -> Ints:
+    """Rows (section, start, end, symbol or -1), ordered. Named pieces by the symbol table, the rest by `cuts`."""
+    symbols, where = obj.symbols, obj.symbol_sections
+    kind = symbols["info"] & 15
+    named = np.isin(kind, [c.STT_FUNC, c.STT_OBJECT, c.STT_TLS, c.STT_GNU_IFUNC]) | (
+        (kind == c.STT_NOTYPE) & ((symbols["info"] >> 4) != c.STB_LOCAL)
+    )
+    index = np.flatnonzero(named & (where != 0) & (where < len(kinds)))
+    per_section: dict[int, list[tuple[int, int, int]]] = {}
+    for i, section, value, size in zip(
+        index.tolist(),
+        where[index].tolist(),
+        symbols["value"][index].tolist(),
+        symbols["size"][index].tolist(),
+        strict=True,
+    ):
+        if kinds[section]:
+            per_section.setdefault(section, []).append((value, -size, i))
+    cut_sections = (cuts >> _OFFSET_BITS).tolist()
+    cut_offsets = (cuts & ((1 << _OFFSET_BITS) - 1)).tolist()
+    referenced: dict[int, list[int]] = {}
+    for section, offset in zip(cut_sections, cut_offsets, strict=True):
+        referenced.setdefault(section, []).append(offset)
+    rows: list[tuple[int, int, int, int]] = []
+    for section in np.flatnonzero(kinds).tolist():
+        size = int(obj.sections["size"][section])
+        if size:
+            _cut_one(
+                obj, section, size, sorted(per_section.get(section, ())), sorted(referenced.get(section, ())), rows
+            )
+    return np.array(rows, np.int64).reshape(-1, 4)
+
+
+def _cut_one(
+    obj: ElfObject,
+    section: int,
+    size: int,
+    named: list[tuple[int, int, int]],
+    referenced: list[int],
+    rows: list[tuple[int, int, int, int]],
+) -> None:
+    at = 0
+    flags = int(obj.sections["flags"][section])
+    if flags & c.SHF_MERGE and not named:
+        referenced = sorted({*referenced, *_merge_units(obj, section, size, flags)})
+
+    def anonymous(low: int, high: int) -> None:
+        inside = [o for o in referenced if low < o < high] if referenced else []
+        for start, end in zip([low, *inside], [*inside, high], strict=True):
+            rows.append((section, start, end, -1))
+
+    for position, (value, negative_size, symbol) in enumerate(named):
+        if value < at:
+            continue  # an alias, or a label inside of another symbol
+        if value > at:
+            anonymous(at, value)
+        length = -negative_size
+        if length == 0:  # hand-written assembly without .size: up to the next symbol
+            following = [v for v, _, _ in named[position + 1 :] if v > value]
+            length = (following[0] if following else size) - value
+        end = min(value + length, size)
+        if end > value:
+            rows.append((section, value, end, symbol))
+            at = end
+    if at < size:
+        anonymous(at, size)
+
+
+def _merge_units(obj: ElfObject, section: int, size: int, flags: int) -> list[int]:
+    """Offsets at which a mergeable section may be cut: after each string, or after each constant."""
+    unit = int(obj.sections["entsize"][section]) or 1
+    if not flags & c.SHF_STRINGS:
+        return list(range(unit, size, unit))
+    data = obj.content(section)
+    if unit == 1:
+        return [i + 1 for i, byte in enumerate(data) if byte == 0 and i + 1 < size]
+    zero = b"\0" * unit
+    return [i + unit for i in range(0, size - unit, unit) if data[i : i + unit] == zero]

@@ -1,0 +1,179 @@
+"""A relocatable object (`ET_REL`) as arrays over its own bytes: sections, symbols, relocations.
+
+Nothing is copied and nothing is interpreted beyond the file format: which piece of code is a function, what a
+reference means, and what belongs together is decided in `diff` and `link`. Tables are numpy structured views, because
+a C++ unit with the usual headers has ten thousand symbols and fifty thousand relocations. Knows nothing of files.
+
+Source: gABI chapter 4; psABI section 4.2 for x86-64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from relive.elf import constants as c
+from relive.errors import FormatError
+
+SECTION_DTYPE = np.dtype(
+    [
+        ("name", "<u4"),
+        ("type", "<u4"),
+        ("flags", "<u8"),
+        ("addr", "<u8"),
+        ("offset", "<u8"),
+        ("size", "<u8"),
+        ("link", "<u4"),
+        ("info", "<u4"),
+        ("addralign", "<u8"),
+        ("entsize", "<u8"),
+    ]
+)
+SYMBOL_DTYPE = np.dtype(
+    [("name", "<u4"), ("info", "u1"), ("other", "u1"), ("shndx", "<u2"), ("value", "<u8"), ("size", "<u8")]
+)
+RELA_DTYPE = np.dtype([("offset", "<u8"), ("type", "<u4"), ("symbol", "<u4"), ("addend", "<i8")])
+RELOCATION_DTYPE = np.dtype(
+    [("section", "<u4"), ("symbol", "<u4"), ("type", "<u4"), ("offset", "<u8"), ("addend", "<i8")]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ElfObject:
+    """One relocatable object. Index 0 of `sections` and `symbols` is the null entry, as in the file."""
+
+    path: str
+    data: bytes
+    sections: npt.NDArray[np.void]
+    section_names: list[str]
+    symbols: npt.NDArray[np.void]
+    symbol_sections: npt.NDArray[np.uint32]
+    """Section index of each symbol, with SHN_XINDEX resolved; special indices (ABS, COMMON) as in the file."""
+    symbol_names: list[bytes]
+
+    @classmethod
+    def parse(cls, data: bytes, path: str) -> ElfObject:
+        """Reads the tables; raises FormatError for what is no complete x86-64 relocatable object."""
+        if len(data) < c.EHDR_SIZE or data[:4] != c.ELFMAG:
+            raise FormatError(
+                f"{path}: not an ELF file", "is it an object file of another compiler mode (LTO, bitcode)?"
+            )
+        if data[4] != c.ELFCLASS64 or data[5] != c.ELFDATA2LSB:
+            raise FormatError(f"{path}: not a 64-bit little-endian ELF file", "relive supports x86-64 only today")
+        kind, machine = np.frombuffer(data, "<u2", 2, 16).tolist()
+        if kind != c.ET_REL or machine != c.EM_X86_64:
+            raise FormatError(f"{path}: not an x86-64 relocatable object (type {kind}, machine {machine})")
+        (table,) = np.frombuffer(data, "<u8", 1, 40).tolist()
+        entry_size, count, names_index = np.frombuffer(data, "<u2", 3, 58).tolist()
+        sections = _sections(data, path, table, entry_size, count)
+        if names_index == c.SHN_XINDEX:
+            names_index = int(sections["link"][0])
+        if names_index >= len(sections):
+            raise FormatError(f"{path}: truncated: section names are missing")
+        ends = sections["offset"] + np.where(sections["type"] == c.SHT_NOBITS, 0, sections["size"])
+        if int(ends.max()) > len(data) or bool((ends < sections["offset"]).any()):
+            raise FormatError(f"{path}: truncated: a section ends beyond the file", "compile it again")
+        names = _slice(data, sections[names_index])
+        section_names = [_string(names, offset).decode("utf-8", "replace") for offset in sections["name"].tolist()]
+        symbols, symbol_sections, symbol_names = _symbols(data, path, sections)
+        return cls(path, data, sections, section_names, symbols, symbol_sections, symbol_names)
+
+    def content(self, section: int) -> bytes:
+        """The bytes of a section; empty for SHT_NOBITS."""
+        return _slice(self.data, self.sections[section])
+
+    def relocations_of(self, section: int) -> npt.NDArray[np.void]:
+        """The RELA entries that apply to a section (a view in file order, dtype RELA_DTYPE)."""
+        index = self._relocation_sections.get(section)
+        if index is None:
+            return np.empty(0, RELA_DTYPE)
+        return np.frombuffer(_slice(self.data, self.sections[index]), RELA_DTYPE)
+
+    @property
+    def _relocation_sections(self) -> dict[int, int]:
+        kinds = self.sections["type"]
+        rows = np.flatnonzero(kinds == c.SHT_RELA)
+        return dict(zip(self.sections["info"][rows].tolist(), rows.tolist(), strict=True))
+
+    def relocations(self) -> npt.NDArray[np.void]:
+        """All relocations of allocated sections, sorted by section and offset (dtype RELOCATION_DTYPE)."""
+        parts = []
+        allocated = (self.sections["flags"] & c.SHF_ALLOC) != 0
+        for target, index in sorted(self._relocation_sections.items()):
+            if target >= len(allocated) or not allocated[target]:
+                continue
+            raw = _slice(self.data, self.sections[index])
+            if len(raw) % c.RELA_SIZE:
+                raise FormatError(f"{self.path}: truncated relocation table {self.section_names[index]}")
+            rows = np.frombuffer(raw, RELA_DTYPE)
+            part = np.empty(len(rows), RELOCATION_DTYPE)
+            part["section"] = target
+            for field in ("symbol", "type", "offset", "addend"):
+                part[field] = rows[field]
+            if len(rows) > 1 and bool((rows["offset"][1:] < rows["offset"][:-1]).any()):
+                part = part[np.argsort(part["offset"], kind="stable")]
+            parts.append(part)
+        if not parts:
+            return np.empty(0, RELOCATION_DTYPE)
+        result: npt.NDArray[np.void] = np.concatenate(parts)
+        if int(result["symbol"].max()) >= len(self.symbols):
+            raise FormatError(f"{self.path}: a relocation names a symbol that does not exist")
+        if bool((result["offset"] > self.sections["size"][result["section"]]).any()):
+            raise FormatError(f"{self.path}: a relocation lies outside its section")
+        return result
+
+    def section_index(self, name: str) -> int | None:
+        """Index of the first section of that name."""
+        try:
+            return self.section_names.index(name)
+        except ValueError:
+            return None
+
+
+def _sections(data: bytes, path: str, table: int, entry_size: int, count: int) -> npt.NDArray[np.void]:
+    if entry_size != c.SHDR_SIZE or table == 0 or table + c.SHDR_SIZE > len(data):
+        raise FormatError(f"{path}: truncated: no section headers", "compile it again")
+    if count == 0:  # 65280 sections or more: the number is in the null section (gABI, e_shnum)
+        count = int(np.frombuffer(data, SECTION_DTYPE, 1, table)["size"][0])
+    if count == 0 or table + count * c.SHDR_SIZE > len(data):
+        raise FormatError(f"{path}: truncated: section headers end beyond the file", "compile it again")
+    return np.frombuffer(data, SECTION_DTYPE, count, table)
+
+
+def _symbols(
+    data: bytes, path: str, sections: npt.NDArray[np.void]
+) -> tuple[npt.NDArray[np.void], npt.NDArray[np.uint32], list[bytes]]:
+    rows = np.flatnonzero(sections["type"] == c.SHT_SYMTAB)
+    if not len(rows):
+        return np.zeros(1, SYMBOL_DTYPE), np.zeros(1, np.uint32), [b""]
+    index = int(rows[0])
+    raw = _slice(data, sections[index])
+    if not raw or len(raw) % c.SYM_SIZE or int(sections["link"][index]) >= len(sections):
+        raise FormatError(f"{path}: truncated symbol table")
+    symbols = np.frombuffer(raw, SYMBOL_DTYPE)
+    where = symbols["shndx"].astype(np.uint32)
+    extended = np.flatnonzero(sections["type"] == c.SHT_SYMTAB_SHNDX)
+    if len(extended):
+        wide = np.frombuffer(_slice(data, sections[int(extended[0])]), "<u4")
+        if len(wide) != len(symbols):
+            raise FormatError(f"{path}: truncated extended section index table")
+        where = np.where(where == c.SHN_XINDEX, wide, where).astype(np.uint32)
+    plain = (symbols["shndx"] < c.SHN_LORESERVE) | (symbols["shndx"] == c.SHN_XINDEX)
+    if bool((where[plain] >= len(sections)).any()):
+        raise FormatError(f"{path}: a symbol lies in a section that does not exist")
+    strings = _slice(data, sections[int(sections["link"][index])])
+    names = [_string(strings, offset) for offset in symbols["name"].tolist()]
+    return symbols, where, names
+
+
+def _slice(data: bytes, header: np.void) -> bytes:
+    if header["type"] == c.SHT_NOBITS:
+        return b""
+    start = int(header["offset"])
+    return data[start : start + int(header["size"])]
+
+
+def _string(table: bytes, offset: int) -> bytes:
+    end = table.find(b"\0", offset)
+    return table[offset:end] if end >= 0 else b""
