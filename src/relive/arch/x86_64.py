@@ -2,13 +2,13 @@
 
 **References.** Nearly every reference is a 32-bit displacement `S + A - P` in the last field of an instruction. The
 processor adds the displacement to the address of the *next* instruction, so the addend carries minus the distance
-from the field to the instruction's end: -4, or -5, -6, -8 when an immediate follows (`cmpb $1, x(%rip)`). To know what a
-reference against a *section* means ("byte 0x24 of .bss": of which variable?) that distance must be known: `bias`.
-Mistaking it for 4 is how other tools bind `x = 5` to the neighbour of x.
+from the field to the instruction's end: -4, or -5, -6, -8 when an immediate follows (`cmpb $1, x(%rip)`). To know
+what a reference against a *section* means ("byte 0x24 of .bss": of which variable?) that distance must be known:
+`bias`. Mistaking it for 4 is how other tools bind `x = 5` to the neighbour of x.
 
-**Redirects.** A changed function's first version gets `e9 rel32` (jmp, 5 bytes) at its entry. The bytes 1 to 4 lie inside
-the old code: no thread may have its PC there, no return address may point there, and no branch of the old code may
-lead there (`for (;;)` as the whole body at -O0 starts its loop at +4). `entry_hazards` finds such branches.
+**Redirects.** A changed function's first version gets `e9 rel32` (jmp, 5 bytes) at its entry. The bytes 1 to 4 lie
+inside the old code: no thread may have its PC there, no return address may point there, and no branch of the old code
+may lead there (`for (;;)` as the whole body at -O0 starts its loop at +4). `entry_hazards` finds such branches.
 
 **Stubs.** `ff 25 rel32` (jmp *slot(%rip)) reaches any address through a slot of ours.
 
@@ -62,6 +62,19 @@ FIELD_SIZE = {
     c.R_X86_64_TLSDESC_CALL: 0,
 }
 """Bytes that a relocation writes where it is not four."""
+
+LINKER_WRITES = {
+    c.R_X86_64_GOTPCRELX: (-2, 4),
+    c.R_X86_64_REX_GOTPCRELX: (-3, 4),
+    c.R_X86_64_GOTPCREL: (-3, 4),
+    c.R_X86_64_GOTTPOFF: (-3, 4),
+    c.R_X86_64_TLSGD: (-4, 12),
+    c.R_X86_64_TLSLD: (-3, 10),
+    c.R_X86_64_GOTPC32_TLSDESC: (-3, 4),
+    c.R_X86_64_TLSDESC_CALL: (0, 2),
+}
+"""Bytes around a relocated field, relative to it, that a linker may rewrite when it relaxes the instruction
+(psABI 4.11 "Optimize GOTPCRELX", 5 "TLS"); elsewhere only the field."""
 
 # One-byte opcodes and opcodes of the 0f map whose operand (modrm, rip-relative) is followed by an immediate.
 _IMM8 = np.zeros(256, bool)

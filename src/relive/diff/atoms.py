@@ -52,6 +52,7 @@ SELF = 0
 _PENDING = -1
 _CLONE = re.compile(rb"\.(part|isra|constprop|cold|lto_priv|llvm|warm)(\.\d+)?(\.|$)")
 _OFFSET_BITS = 40
+_TEXT_BYTES = bytes([9, 10, 13, 27, *range(32, 127), *range(128, 256)])
 
 
 class Interner:
@@ -199,8 +200,8 @@ class Atoms:
         self._label = label
         names = obj.symbol_names
         ids = np.zeros(len(names), np.int64)
-        used = np.unique(self.relocations["symbol"][~self.row_is_local]) if len(self.relocations) else []
-        for index in used:
+        used = self.relocations["symbol"][~self.row_is_local] if len(self.relocations) else ids
+        for index in np.unique(used).tolist():
             ids[index] = self.intern(names[index])
         target = np.where(
             self.row_is_local,

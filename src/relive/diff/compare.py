@@ -1,4 +1,4 @@
-"""Two objects of one unit, old and new, compared by meaning: which functions and variables are the same, changed, new, gone.
+"""Two objects of one unit, old and new, compared by meaning: what is the same, changed, new, gone.
 
 Equality is exact: bytes, and references resolved to names or contents (see `atoms`). When in doubt the answer is
 "changed": replacing a function by the same function is harmless, keeping an outdated one is not."""
