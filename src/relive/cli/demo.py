@@ -144,9 +144,9 @@ class _Demo:
             print()
             _say(self._style, f"edit {number}: {edit.title}")
             self._save(edit)
-            status = self._reload_of(edit)
-            if status != edit.status:
-                raise TargetError(f"edit {number}: expected `{edit.status}`, and it came out `{status}`")
+            outcome = self._reload_of(edit)
+            if outcome != edit.status:
+                raise TargetError(f"edit {number}: expected `{edit.status}`, and it came out `{outcome}`")
             shown += self._until(edit.shows)
         self._process.send_signal(signal.SIGTERM)
         status = self._process.wait(PATIENCE)
