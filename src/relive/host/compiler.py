@@ -1,0 +1,323 @@
+"""Runs the project's own compilers, out of tree and in parallel.
+
+One call is one loop in the caller's thread: it starts up to ``jobs`` compilers, each the leader of its own process
+group, and sleeps in poll(2) on their pidfds and output pipes, looking up every few milliseconds whether the work has been
+superseded. A pidfd says when the compiler has ended, whatever still holds its pipe (launchers leave daemons behind), and
+lets a whole group be signalled before its number can be used again.
+
+Nothing is written but below ``workdir``; the environment is the caller's own. The compiler's words are passed on as they
+are; what we have to say ourselves (compiler gone, disk full, killed) is a line that starts with ``relive:``."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import itertools
+import os
+import select
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from relive.build.command import (
+    compiler_index,
+    forced_includes,
+    include_directories,
+    rewrite,
+    rewrite_for_dependencies,
+)
+from relive.build.units import Unit
+from relive.errors import StorageError
+
+_LOOK_UP_MS = 4
+"""How long cancellation may go unnoticed."""
+_TERM_GRACE = 0.05
+"""Seconds between SIGTERM (gcc's driver removes its temporary files) and SIGKILL."""
+
+
+class Superseded(Exception):  # noqa: N818  (not an error: something newer came)
+    """The compilations were ended because their result is no longer wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """How one compilation ended. ``object`` and ``depfile`` are empty unless ``ok``; warnings come with ``ok`` as well."""
+
+    unit: Unit
+    ok: bool
+    object: bytes
+    diagnostics: str
+    depfile: str
+    seconds: float
+    command: tuple[str, ...]
+    started_ns: int = 0
+    """`time.time_ns` just before the compiler started: inputs changed since then may not be in the object."""
+
+
+@dataclass(slots=True)
+class _Job:
+    index: int
+    unit: Unit
+    command: tuple[str, ...]
+    output: Path | None
+    depfile: Path
+    wrappers: dict[str, str]
+    started: float
+    started_ns: int
+    process: subprocess.Popen[bytes]
+    pidfd: int
+    pipe: int
+    text: bytearray = field(default_factory=bytearray)
+
+
+class CompilePool:
+    """Compiles units, up to ``jobs`` at a time. Calls from several threads do not disturb each other."""
+
+    def __init__(self, workdir: Path, jobs: int) -> None:
+        """``workdir`` is created; it belongs to us alone. StorageError when that is not possible."""
+        self.workdir = workdir
+        self.jobs = max(1, jobs)
+        self._numbers = itertools.count(1)
+        try:
+            workdir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"cannot create {workdir}: {error.strerror}", "free the disk or set TMPDIR") from None
+
+    def compile(
+        self,
+        units: Sequence[Unit],
+        *,
+        extra_flags: Sequence[str] = (),
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> list[Compiled]:
+        """Results in the order of ``units``. Superseded when ``cancelled()`` became true: all compilers are gone then."""
+        return self._run(units, tuple(extra_flags), cancelled, dependencies=False)
+
+    def dependencies(self, unit: Unit, *, cancelled: Callable[[], bool] = lambda: False) -> str:
+        """A depfile made by a run of the preprocessor, for units whose build left none; "" when it fails."""
+        return self._run([unit], (), cancelled, dependencies=True)[0].depfile
+
+    def _run(
+        self, units: Sequence[Unit], extra: tuple[str, ...], cancelled: Callable[[], bool], *, dependencies: bool
+    ) -> list[Compiled]:
+        results: dict[int, Compiled] = {}
+        waiting = deque(enumerate(units))
+        running: dict[int, _Job] = {}  # by pidfd
+        talking: dict[int, _Job] = {}  # by pipe, until the pipe is closed
+        poller = select.poll()
+        try:
+            while waiting or running:
+                if cancelled():
+                    raise Superseded
+                while waiting and len(running) < self.jobs:
+                    index, unit = waiting.popleft()
+                    begun = self._start(index, unit, extra, dependencies)
+                    if isinstance(begun, Compiled):
+                        results[index] = begun
+                        continue
+                    running[begun.pidfd] = talking[begun.pipe] = begun
+                    poller.register(begun.pidfd, select.POLLIN)
+                    poller.register(begun.pipe, select.POLLIN)
+                for descriptor, _ in poller.poll(_LOOK_UP_MS) if running else ():
+                    if descriptor in running:
+                        job = running.pop(descriptor)
+                        poller.unregister(descriptor)
+                        if talking.pop(job.pipe, None):
+                            poller.unregister(job.pipe)
+                        results[job.index] = self._finish(job)
+                    elif descriptor in talking and not _drain(talking[descriptor]):
+                        poller.unregister(descriptor)  # closed before the compiler ends; its pidfd tells the end
+                        del talking[descriptor]
+        except BaseException:
+            _kill(running.values())
+            raise
+        return [results[index] for index in range(len(units))]
+
+    def _start(self, index: int, unit: Unit, extra: tuple[str, ...], dependencies: bool) -> _Job | Compiled:
+        name = f"{os.getpid()}-{next(self._numbers)}-{unit.key}"
+        output = None if dependencies else self.workdir / f"{name}.o"
+        depfile = self.workdir / f"{name}.d"
+        arguments, directory = unit.command.arguments, unit.command.directory
+        started, started_ns = time.monotonic(), time.time_ns()
+        command: tuple[str, ...] = arguments
+        try:
+            wrappers = self._wrap_precompiled(unit)
+            if output is None:
+                command = rewrite_for_dependencies(
+                    arguments, directory, unit.source, depfile=str(depfile), forced=wrappers
+                )
+            else:
+                command = rewrite(
+                    arguments,
+                    directory,
+                    unit.source,
+                    output=str(output),
+                    depfile=str(depfile),
+                    extra=extra,
+                    forced=wrappers,
+                )
+            pipe, write_end = os.pipe2(os.O_CLOEXEC)
+        except OSError as error:
+            message = _storage_message(self.workdir, error)
+            return Compiled(unit, False, b"", message, "", time.monotonic() - started, command, started_ns)
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=write_end,
+                process_group=0,
+            )
+        except OSError as error:
+            os.close(pipe)
+            message = _start_message(unit, command, error)
+            return Compiled(unit, False, b"", message, "", time.monotonic() - started, command, started_ns)
+        finally:
+            os.close(write_end)
+        fcntl.fcntl(pipe, fcntl.F_SETFL, os.O_NONBLOCK)
+        pidfd = os.pidfd_open(process.pid)
+        return _Job(index, unit, command, output, depfile, wrappers, started, started_ns, process, pidfd, pipe)
+
+    def _finish(self, job: _Job) -> Compiled:
+        status = job.process.wait()
+        _drain(job)
+        os.close(job.pipe)
+        os.close(job.pidfd)
+        diagnostics = job.text.decode("utf-8", "replace")
+        data = b""
+        depfile = ""
+        ok = status == 0
+        try:
+            if ok and job.output is not None:
+                data = job.output.read_bytes()
+            if ok and job.depfile.exists():
+                depfile = job.depfile.read_bytes().decode("utf-8", "surrogateescape")
+        except OSError as error:
+            ok = False
+            diagnostics += _storage_message(self.workdir, error)
+        if ok and job.output is not None and not data:
+            ok = False
+            diagnostics += _empty_message(job.command, self.workdir)
+        if status < 0:
+            diagnostics += _signal_message(job.command, -status)
+        elif status > 0:
+            diagnostics += _full_message(self.workdir)
+        for path in (job.output, job.depfile):
+            if path is not None:
+                path.unlink(missing_ok=True)
+        for header, wrapper in job.wrappers.items():
+            depfile = depfile.replace(wrapper, header)
+        seconds = time.monotonic() - job.started
+        return Compiled(
+            job.unit, ok, data if ok else b"", diagnostics, depfile if ok else "", seconds, job.command, job.started_ns
+        )
+
+    def _wrap_precompiled(self, unit: Unit) -> dict[str, str]:
+        """For each forced header that has a precompiled form: a header of ours that includes the plain one."""
+        wrappers: dict[str, str] = {}
+        for header in forced_includes(unit.command.arguments):
+            places = [os.path.join(unit.command.directory, header)]
+            if not os.path.isabs(header):
+                places += [
+                    os.path.join(directory, header)
+                    for directory in include_directories(unit.command.arguments, unit.command.directory)
+                ]
+            plain = next((place for place in places if os.path.isfile(place)), None)
+            if plain is None or not any(os.path.exists(plain + suffix) for suffix in (".gch", ".pch")):
+                continue
+            digest = hashlib.blake2b(os.fsencode(plain), digest_size=6).hexdigest()
+            wrapper = self.workdir / f"forced-{digest}.h"
+            if not wrapper.exists():
+                fresh = self.workdir / f"forced-{digest}-{os.getpid()}-{next(self._numbers)}.tmp"
+                fresh.write_text(f'#include "{plain}"\n')
+                fresh.rename(wrapper)
+            wrappers[header] = str(wrapper)
+        return wrappers
+
+
+def _drain(job: _Job) -> bool:
+    """Takes what is in the pipe now; False at its end."""
+    while True:
+        try:
+            piece = os.read(job.pipe, 65536)
+        except BlockingIOError:
+            return True
+        if not piece:
+            return False
+        job.text += piece
+
+
+def _kill(jobs: Iterable[_Job]) -> None:
+    """Ends the process groups: politely, then surely, and leaves no zombie and no file."""
+    jobs = list(jobs)
+    for job in jobs:
+        _signal_group(job, signal.SIGTERM)
+    deadline = time.monotonic() + _TERM_GRACE
+    for job in jobs:
+        poller = select.poll()
+        poller.register(job.pidfd, select.POLLIN)
+        poller.poll(max(0.0, deadline - time.monotonic()) * 1000)
+        # Not yet waited for, so the number still names this group, and members that ignored SIGTERM go as well.
+        _signal_group(job, signal.SIGKILL)
+        job.process.wait()
+        os.close(job.pidfd)
+        os.close(job.pipe)
+        for path in (job.output, job.depfile):
+            if path is not None:
+                path.unlink(missing_ok=True)
+
+
+def _signal_group(job: _Job, number: signal.Signals) -> None:
+    try:
+        os.killpg(job.process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _start_message(unit: Unit, command: Sequence[str], error: OSError) -> str:
+    program = command[0]
+    if error.errno == errno.E2BIG:
+        return f"relive: the command of {unit.source} is too long for the system; use response files in the build\n"
+    if not os.path.isdir(unit.command.directory):
+        return (
+            f"relive: the build directory {unit.command.directory} of {unit.source} is not there; "
+            "build the project, or write compile_commands.json anew\n"
+        )
+    what = "compiler" if compiler_index(command) == 0 else "compiler launcher"
+    return (
+        f"relive: the {what} {program} of {unit.source} cannot be run: {error.strerror}; "
+        "install it, or write compile_commands.json anew with the one you have\n"
+    )
+
+
+def _storage_message(workdir: Path, error: OSError) -> str:
+    where = error.filename or workdir
+    return f"relive: cannot use {where}: {error.strerror}; free the disk, or set TMPDIR to another one\n"
+
+
+def _full_message(workdir: Path) -> str:
+    """A compiler on a full disk may only say that its assembler failed."""
+    try:
+        disk = os.statvfs(workdir)
+    except OSError as error:
+        return _storage_message(workdir, error)
+    if disk.f_bavail * disk.f_frsize >= 1 << 16:
+        return ""
+    return f"relive: the disk of {workdir} is full; free some space, or set TMPDIR to another disk\n"
+
+
+def _empty_message(command: Sequence[str], workdir: Path) -> str:
+    full = _full_message(workdir)
+    return full or f"relive: {command[0]} ended well but wrote no object; try it by hand: {' '.join(command)}\n"
+
+
+def _signal_message(command: Sequence[str], number: int) -> str:
+    name = signal.Signals(number).name if number in signal.Signals.__members__.values() else f"signal {number}"
+    hint = " (the system may be out of memory: try a smaller -j)" if number == signal.SIGKILL else ""
+    return f"relive: {command[0]} was killed by {name}{hint}; it is tried again with the next save\n"
