@@ -1,21 +1,24 @@
 """What a compile command says, and the same command bent to our purposes.
 
-A command is ``launcher… compiler option…``. It is read with the little of gcc's and clang's option grammar that matters:
-which options take the next word (so that a value is never taken for an option or a source), which name files that the
-compiler writes, and which later word beats an earlier one.
+A command is ``launcher… compiler option…``. It is read with the little of gcc's and clang's option grammar that
+matters: which options take the next word (so that a value is never taken for an option or a source), which name files
+that the compiler writes, and which later word beats an earlier one.
 
-Rewriting keeps everything else as it is, in its order, since a unit must mean the same as in the user's build: launcher,
-``-Werror``, ``-pipe``, prefix maps, sanitizers. It removes what would write into the user's build tree or beside our
-object (``-o``, depfiles, ``-save-temps``, serialized diagnostics, listings, split DWARF) and adds ours at the end, where it wins.
+Rewriting keeps everything else as it is, in its order, since a unit must mean the same as in the user's build:
+launcher, ``-Werror``, ``-pipe``, prefix maps, sanitizers. It removes what would write into the user's build tree or
+beside our object (``-o``, depfiles, ``-save-temps``, serialized diagnostics, listings, split DWARF) and adds ours at
+the end, where it wins.
 
 Precompiled headers are never used by our compilations: gcc takes a stale one without a word (it does not look at the
-headers in it), clang refuses it, and one made without our extra flags is invalid anyhow. A forced ``-include x.h`` that has
-an ``x.h.gch`` is replaced by a wrapper that includes ``x.h`` by name: nested inclusions never use a precompiled header.
+headers in it), clang refuses it, and one made without our extra flags is invalid anyhow. A forced ``-include x.h``
+that has an ``x.h.gch`` is replaced by a wrapper that includes ``x.h`` by name: nested inclusions never use a
+precompiled header.
 
 Knows nothing of files and of running anything."""
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,16 +31,20 @@ Language = Literal["c", "c++", "other"]
 Word = tuple[str, str, tuple[str, ...]]
 """(option name or "" for a file, its value or the file, the words it was written with)"""
 
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 # Options whose value is the next word when nothing is glued to them. gcc's common.opt/c.opt and clang's Options.td.
-_SEPARATE = frozenset(
-    """-o -x -I -D -U -L -l -B -T -u -z -e -A -G -F -V -b -include -imacros -isystem -iquote -idirafter -iprefix
+_SEPARATE = _set("""-o -x -I -D -U -L -l -B -T -u -z -e -A -G -F -V -b -include -imacros -isystem -iquote -idirafter
+-iprefix
     -iwithprefix -iwithprefixbefore -isysroot -imultilib -MF -MT -MQ -MJ -Xpreprocessor -Xassembler -Xlinker -Xclang
     -Xanalyzer -Xopenmp-target -aux-info --param -arch -target --target -wrapper -dumpbase -dumpbase-ext -dumpdir -mllvm
     -framework -iframework --serialize-diagnostics -serialize-diagnostics -index-store-path -index-unit-output-path
     -include-pch -ivfsoverlay -cxx-isystem -stdlib++-isystem -c-isystem -working-directory --output --language
     --include --include-directory --define-macro --undefine-macro --imacros --sysroot -gcc-toolchain --config -specs
-    -mthread-model -meabi -rpath -soname""".split()
-)
+    -mthread-model -meabi -rpath -soname""")
 _GLUED = ("-o", "-x", "-MF", "-MT", "-MQ", "-MJ")  # of those, the ones asked for whose value may be glued on
 _ALIASES = {
     "--output": "-o",
@@ -47,10 +54,10 @@ _ALIASES = {
 }
 
 # Dropped when rewriting: dependency output (ours replaces it) and files that would land in the user's tree.
-_DEPENDENCY = frozenset("-M -MM -MD -MMD -MP -MG -MV -MF -MT -MQ -MJ -write-dependencies".split())
-_WRITES = frozenset(
-    "-o -aux-info --serialize-diagnostics -index-store-path -index-unit-output-path".split()
-) | frozenset("-dumpbase -dumpbase-ext -dumpdir".split())
+_DEPENDENCY = _set("-M -MM -MD -MMD -MP -MG -MV -MF -MT -MQ -MJ -write-dependencies")
+_WRITES = _set("-o -aux-info --serialize-diagnostics -index-store-path -index-unit-output-path") | _set(
+    "-dumpbase -dumpbase-ext -dumpdir"
+)
 _WRITES_PREFIX = ("-save-temps", "--save-temps", "-fmodule-output", "-foptimization-record-file=", "-ftime-trace=")
 _NOT_A_COMPILATION = {
     "-E": "it only preprocesses",
@@ -75,10 +82,10 @@ _LINKER_INPUT = (".o", ".a", ".so", ".lo", ".la", ".obj")
 
 _COMPILER = re.compile(r"(?:.*-)?(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+|icx|icpx|zapcc|gfortran|flang)(?:-[\d.]+)?")
 _CXX_COMPILER = re.compile(r"(?:.*-)?(?:g\+\+|c\+\+|clang\+\+|icpx)(?:-[\d.]+)?")
-_LAUNCHERS = frozenset(
-    "ccache distcc sccache icecc icerun buildcache recc gomacc rewrapper cachecc1 cachepot firebuild fccache".split()
+_LAUNCHERS = _set(
+    "ccache distcc sccache icecc icerun buildcache recc gomacc rewrapper cachecc1 cachepot firebuild fccache"
 )
-_FOREIGN = frozenset("nasm yasm nvcc rustc swiftc cl cl.exe clang-cl windres as ld ar moc ispc glslc javac go".split())
+_FOREIGN = _set("nasm yasm nvcc rustc swiftc cl cl.exe clang-cl windres as ld ar moc ispc glslc javac go")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _OPTIMISE = re.compile(r"-O(?:\d|s|z|g|fast)?")
 
@@ -163,7 +170,8 @@ def parse(arguments: Sequence[str]) -> Iterator[Word]:
 
 
 def explicit_output(arguments: Sequence[str]) -> str | None:
-    """The object that the last ``-o`` names, None without one. A command without ``-c`` links: its ``-o`` is a program."""
+    """The object that the last ``-o`` names, None without one. A command without ``-c`` links: its ``-o`` is a
+    program."""
     output: str | None = None
     compiles = False
     for name, value, _ in parse(arguments[1:]):
@@ -356,7 +364,7 @@ def _is_input(word: str) -> bool:
 def _preprocessor_depfile(option: str) -> str | None:
     """``-Wp,-MD,path`` (the kernel's and old autotools' way), ``-Wp,-MMD,path``, ``-Wp,-MF,path``."""
     parts = option.split(",")
-    for here, following in zip(parts, parts[1:], strict=False):
+    for here, following in itertools.pairwise(parts):
         if here in ("-MD", "-MMD", "-MF"):
             return following
     return None
@@ -380,8 +388,8 @@ def _without_files(option: str) -> list[str]:
 
 
 def _without_clang_pch(words: Sequence[str]) -> Sequence[str]:
-    """CMake's way for clang: ``-Xclang -include-pch -Xclang x.pch -Xclang -include -Xclang x.h``; the second half alone is
-    the plain header. Without it the precompiled header is all there is, and stays."""
+    """CMake's way for clang: ``-Xclang -include-pch -Xclang x.pch -Xclang -include -Xclang x.h``; the second half
+    alone is the plain header. Without it the precompiled header is all there is, and stays."""
     for index in range(len(words) - 7):
         here = words[index : index + 8]
         if here[1] == "-include-pch" and here[5] == "-include" and {*here[::2]} == {"-Xclang"}:

@@ -1,9 +1,9 @@
 """Depfiles: the make rules that compilers write to say which files a unit was made from.
 
-The format is make's, as gcc's mkdeps.cc and clang's DependencyFile.cpp write it: ``target…: prerequisite…``, lines joined
-by a backslash at their end, and in names ``\\ `` for a blank (backslashes before it doubled), ``\\#``, ``\\:`` and ``$$``.
-A file may hold several rules: ``-MP`` adds an empty one for each header, automake starts with a comment (``# dummy``)
-until the first compile has run. All prerequisites of all rules are the unit's inputs.
+The format is make's, as gcc's mkdeps.cc and clang's DependencyFile.cpp write it: ``target…: prerequisite…``, lines
+joined by a backslash at their end, and in names ``\\ `` for a blank (backslashes before it doubled), ``\\#``, ``\\:``
+and ``$$``. A file may hold several rules: ``-MP`` adds an empty one for each header, automake starts with a comment
+(``# dummy``) until the first compile has run. All prerequisites of all rules are the unit's inputs.
 
 Almost every depfile has no escape but the line joins, so that case is one `str.split`."""
 
@@ -20,7 +20,8 @@ _PLAIN = re.compile(r"[^ \t\r]+")
 
 
 def parse_depfile(text: str) -> tuple[str, ...]:
-    """Prerequisites in order of appearance, each once, as written (relative ones belong to the compiler's directory)."""
+    """Prerequisites in order of appearance, each once, as written (relative ones belong to the compiler's
+    directory)."""
     if "\\" in text or "#" in text:
         text = _COMMENT.sub("", _JOIN.sub(" ", text))
     names: dict[str, None] = {}

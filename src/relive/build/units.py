@@ -33,8 +33,8 @@ class Unit:
 
 
 def make_units(commands: Iterable[CompileCommand]) -> tuple[dict[str, Unit], tuple[Note, ...]]:
-    """Units by key, in database order, and what was left out and why. Of two entries that write the same object from the
-    same source the later one counts: `bear --append` adds, and the object is what was compiled last."""
+    """Units by key, in database order, and what was left out and why. Of two entries that write the same object from
+    the same source the later one counts: `bear --append` adds, and the object is what was compiled last."""
     units: dict[str, Unit] = {}
     left_out: Counter[str] = Counter()
     example: dict[str, str] = {}
@@ -76,8 +76,8 @@ def make_units(commands: Iterable[CompileCommand]) -> tuple[dict[str, Unit], tup
 
 
 def unit_key(command: CompileCommand) -> str:
-    """Sixteen hex digits of what makes a unit this one: its source and its object, and where nobody named the object, its
-    flags."""
+    """Sixteen hex digits of what makes a unit this one: its source and its object, and where nobody named the object,
+    its flags."""
     parts = [command.file, command.output]
     if not command.output_given:
         parts += command.arguments

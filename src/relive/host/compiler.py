@@ -1,15 +1,16 @@
 """Runs the project's own compilers, out of tree and in parallel.
 
 One call is one loop in the caller's thread: it starts up to ``jobs`` compilers, each the leader of its own process
-group, and sleeps in poll(2) on their pidfds and output pipes, looking up every few milliseconds whether the work has been
-superseded. A pidfd says when the compiler has ended, whatever still holds its pipe (launchers leave daemons behind), and
-lets a whole group be signalled before its number can be used again.
+group, and sleeps in poll(2) on their pidfds and output pipes, looking up every few milliseconds whether the work has
+been superseded. A pidfd says when the compiler has ended, whatever still holds its pipe (launchers leave daemons
+behind), and lets a whole group be signalled before its number can be used again.
 
-Nothing is written but below ``workdir``; the environment is the caller's own. The compiler's words are passed on as they
-are; what we have to say ourselves (compiler gone, disk full, killed) is a line that starts with ``relive:``."""
+Nothing is written but below ``workdir``; the environment is the caller's own. The compiler's words are passed on as
+they are; what we have to say ourselves (compiler gone, disk full, killed) is a line that starts with ``relive:``."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -46,7 +47,8 @@ class Superseded(Exception):  # noqa: N818  (not an error: something newer came)
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """How one compilation ended. ``object`` and ``depfile`` are empty unless ``ok``; warnings come with ``ok`` as well."""
+    """How one compilation ended. ``object`` and ``depfile`` are empty unless ``ok``; warnings come with ``ok`` as
+    well."""
 
     unit: Unit
     ok: bool
@@ -95,7 +97,8 @@ class CompilePool:
         extra_flags: Sequence[str] = (),
         cancelled: Callable[[], bool] = lambda: False,
     ) -> list[Compiled]:
-        """Results in the order of ``units``. Superseded when ``cancelled()`` became true: all compilers are gone then."""
+        """Results in the order of ``units``. Superseded when ``cancelled()`` became true: all compilers are gone
+        then."""
         return self._run(units, tuple(extra_flags), cancelled, dependencies=False)
 
     def dependencies(self, unit: Unit, *, cancelled: Callable[[], bool] = lambda: False) -> str:
@@ -274,10 +277,8 @@ def _kill(jobs: Iterable[_Job]) -> None:
 
 
 def _signal_group(job: _Job, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(job.process.pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _start_message(unit: Unit, command: Sequence[str], error: OSError) -> str:

@@ -2,9 +2,10 @@
 
 `Project.open` finds compile_commands.json as clangd does and learns the inputs of each unit from what the build left
 behind: ninja's deps log, or a depfile beside the object. Each directory is listed once, instead of asking for each
-possible name. What the build did not leave is reported by `missing_dependencies`, for somebody with time to spare; the
-depfiles of our own compilations (`update_dependencies`) replace what the build said, so a header that is included for the
-first time counts from then on, and one that a failed compilation could not find is waited for (`note_failure`).
+possible name. What the build did not leave is reported by `missing_dependencies`, for somebody with time to spare;
+the depfiles of our own compilations (`update_dependencies`) replace what the build said, so a header that is included
+for the first time counts from then on, and one that a failed compilation could not find is waited for
+(`note_failure`).
 
 System headers are not inputs: they are most of every depfile and do not change while a program runs.
 
@@ -112,18 +113,21 @@ class Project:
         return path == self.database or path in self._response_files
 
     def missing_dependencies(self) -> tuple[Unit, ...]:
-        """Units whose build left no depfile: a header edit does not reach them until `update_dependencies` is called."""
+        """Units whose build left no depfile: a header edit does not reach them until `update_dependencies` is
+        called."""
         return tuple(unit for key, unit in self.units.items() if key not in self._dependencies)
 
     def update_dependencies(self, unit_key: str, depfile_text: str) -> frozenset[str]:
-        """Takes the depfile of a compilation for the truth: (inputs nobody knew before), to be watched from now on. An
-        empty text (assembly without preprocessing) leaves things as they are."""
+        """Takes the depfile of a compilation for the truth; returns inputs that nobody knew before, to be watched
+        from now on. An empty text (assembly without preprocessing, nothing found out) says that the source is all we
+        know."""
         unit = self.units.get(unit_key)
         if unit is None:
             return frozenset()
         self._drop_users(unit_key, self._awaited.pop(unit_key, frozenset()))
         names = parse_depfile(depfile_text)
         if not names:
+            self._dependencies.setdefault(unit_key, frozenset((unit.source,)))
             return frozenset()
         new = self._project_files(unit.command.directory, names)
         old = self._dependencies.get(unit_key, frozenset())
@@ -132,8 +136,8 @@ class Project:
         return self._add_users(unit_key, new)
 
     def note_failure(self, unit_key: str, diagnostics: str) -> frozenset[str]:
-        """Finds headers that a failed compilation looked for in vain: (paths where they would be found), to be watched,
-        so that creating one recompiles the unit."""
+        """Finds headers that a failed compilation looked for in vain; returns the paths where they would be found, to
+        be watched, so that creating one recompiles the unit."""
         unit = self.units.get(unit_key)
         if unit is None:
             return frozenset()
@@ -172,7 +176,8 @@ class Project:
         return DatabaseChange(tuple(added.values()), removed, changed, notes)
 
     def stale(self) -> tuple[Unit, ...]:
-        """Units whose object is older than one of its inputs: edited and not built. Units without an object are none."""
+        """Units whose object is older than one of its inputs: edited and not built. Units without an object are
+        none."""
         times: dict[str, int] = {}
 
         def mtime(path: str) -> int:
