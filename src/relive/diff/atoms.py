@@ -141,7 +141,7 @@ class Atoms:
         self._keys = (self.section << _OFFSET_BITS) + self.start
         self.kind = self.kinds[self.section] if len(rows) else np.zeros(0, np.uint8)
         keep = self.kinds[rel["section"]] != 0 if len(rel) else np.zeros(0, bool)
-        self._bias_of, self._table_entry = bias[keep], table_entry[keep]
+        self.bias, self.table_entry = bias[keep], table_entry[keep]
         eh = ~keep
         self.eh_target = self.locate(target_section[eh], target_offset[eh]) if len(rel) else np.zeros(0, np.int64)
 
@@ -173,7 +173,7 @@ class Atoms:
         self.row_is_local = self.symbol_is_local[symbol] if len(rel) else np.zeros(0, bool)
         raw = obj.symbols["value"][symbol].astype(np.int64) + rel["addend"]
         start = self.start[self.place] if len(rel) else np.zeros(0, np.int64)
-        shift = np.where(self._table_entry, -(offset - start), self._bias_of)
+        shift = np.where(self.table_entry, -(offset - start), self.bias)
         located = self.locate(obj.symbol_sections[symbol].astype(np.int64), raw + shift)
         self.target = np.where(self.row_is_local, located, -1)
         """Atom that each relocation refers to, for references to something local; -1 otherwise."""
@@ -304,9 +304,9 @@ class Atoms:
         data = (Kind.CONST, Kind.DATA, Kind.TLS)
         return [i for i, name in enumerate(self.names) if name is not None and self.kind[i] in data]
 
-    def exception_tables(self) -> dict[int, int]:
-        """Function atom → atom of its LSDA (from the relocations of .eh_frame: an LSDA follows its pc_begin)."""
-        result: dict[int, int] = {}
+    def exception_pairs(self) -> list[tuple[int, int]]:
+        """(function atom, LSDA atom), from the relocations of .eh_frame: an LSDA follows its pc_begin."""
+        result = []
         function = -1
         for atom in self.eh_target.tolist():
             if atom < 0:
@@ -314,8 +314,12 @@ class Atoms:
             if self.kind[atom] == Kind.TEXT:
                 function = atom
             elif self.kind[atom] == Kind.LSDA and function >= 0:
-                result.setdefault(function, atom)
+                result.append((function, atom))
         return result
+
+    def exception_tables(self) -> dict[int, int]:
+        """Function atom → atom of its (first) LSDA."""
+        return dict(reversed(self.exception_pairs()))
 
 
 def _section_kinds(obj: ElfObject) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,462 @@
+"""Which parts of the new objects are placed, and what every reference in them means.
+
+The rule of the house: *nothing that lives is placed again.* Starting from the changed functions, references are
+followed: to a function or variable that lives → its address; to something new, or to a constant that had to move →
+it is placed too, and followed. A function's address is always its home, the entry of its first version: pointers
+stay equal, and every caller, old or new, runs the newest code through the home's redirect.
+
+A constant of unchanged size is rewritten where it lives (tables, vtables): everybody who has its address sees the new
+content. One that grew moves, and then everything that mentions it is replaced as well, constructors included.
+
+Invariant: a placed block is never a mutable variable that already lives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from relive.arch import x86_64
+from relive.diff.atoms import Atoms, Kind
+from relive.diff.initialisers import is_initialiser
+from relive.elf import constants as c
+from relive.errors import Refusal
+from relive.link.model import Address, Block, InPlace, LinkUnit, Moved, Redirect, Scope, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A reference to something in the patch: section offset of a unit."""
+
+    unit: int
+    section: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A reference to a name that is defined elsewhere in the process, or to a new common symbol."""
+
+    name: bytes
+    weak: bool
+
+
+DEAD = None
+"""A reference that nobody needs: the entry of an unplaced function's switch table, a discarded section."""
+
+Target = Placed | Named | int | Address | None
+
+
+class Selector:
+    """Builds a Selection; also answers what a reference means (`target`) until everything is relocated."""
+
+    def __init__(self, units: Sequence[LinkUnit], scope: Scope, *, everything: bool = False) -> None:
+        self.scope = scope
+        self.selection = Selection(tuple(units))
+        self._replaced: set[tuple[int, int]] = set()
+        """(unit, atom) of functions that get new code, and of constants that move."""
+        self._owner: dict[bytes, tuple[int, int]] = {}
+        self._everything = everything
+
+    def select(self) -> Selection:
+        """Runs all steps. Refusals are collected in the selection; the caller must look."""
+        self._define()
+        self._seed()
+        self._spread()
+        self._follow()
+        return self.selection
+
+    # --- what is new or replaced ---------------------------------------------------------------------------------
+
+    def _define(self) -> None:
+        """Every global name has one owner in the patch: the first unit that defines it (strong before weak)."""
+        for strong in (True, False):
+            for u, unit in enumerate(self.selection.units):
+                new = unit.new
+                binding = new.object.symbols["info"] >> 4
+                for atom, indices in new.aliases.items():
+                    for index in indices:
+                        if binding[index] != c.STB_LOCAL and (binding[index] == c.STB_GLOBAL) == strong:
+                            self._owner.setdefault(new.object.symbol_names[index], (u, atom))
+
+    def _seed(self) -> None:
+        for u, unit in enumerate(self.selection.units):
+            comparison, new = unit.comparison, unit.new
+            for atom in comparison.changed:
+                if new.kind[atom] == Kind.TEXT:
+                    self._replace_function(u, atom)
+                else:
+                    self._replace_constant(u, atom)
+            for atom in comparison.resized:
+                self._refuse_resized(u, atom)
+            for atom in comparison.added:
+                self._seed_added(u, atom)
+
+    def _seed_added(self, u: int, atom: int) -> None:
+        """New strong globals are placed even if nobody mentions them yet: a later edit of another unit may."""
+        unit = self.selection.units[u]
+        name = unit.new.names[atom]
+        assert name is not None
+        if not unit.new.is_global[atom] or self._owns(u, atom) is False or is_initialiser(name):
+            return
+        strong = any(unit.new.object.symbols["info"][i] >> 4 == c.STB_GLOBAL for i in unit.new.aliases.get(atom, ()))
+        home = self.scope.find(name) if strong else None
+        if home is None:
+            if strong:
+                self._place_atom(u, atom)
+        elif unit.new.kind[atom] == Kind.TEXT and isinstance(home, int):
+            # The function moved here from another file of the program.
+            self._replaced.add((u, atom))
+            self.selection.redirects.append(Redirect(name, home, u, atom))
+
+    def _owns(self, u: int, atom: int) -> bool:
+        new = self.selection.units[u].new
+        names = [new.object.symbol_names[i] for i in new.aliases.get(atom, ())]
+        owners = [self._owner.get(name) for name in names]
+        return all(owner is None or owner == (u, atom) for owner in owners) or not new.is_global[atom]
+
+    def _replace_function(self, u: int, atom: int) -> None:
+        unit = self.selection.units[u]
+        name = unit.new.names[atom]
+        assert name is not None
+        if (u, atom) in self._replaced or is_initialiser(name):
+            return
+        home = self._live(u, atom)
+        if not isinstance(home, int) or not self._owns(u, atom):
+            return  # never linked into the program, or another unit's copy is the one that is replaced
+        if unit.new.kind[atom] == Kind.TEXT and self._is_ifunc(u, atom):
+            self._refuse(
+                u, atom, "ifunc-changed", "it is an IFUNC resolver, which has run already", "restart the program"
+            )
+            return
+        if name in unit.folded:
+            self._refuse(
+                u, atom, "function-folded", "the linker gave it the same code as another function",
+                "link without --icf",
+            )  # fmt: skip
+            return
+        self._replaced.add((u, atom))
+        self.selection.redirects.append(Redirect(name, home, u, atom))
+
+    def _replace_constant(self, u: int, atom: int) -> None:
+        unit = self.selection.units[u]
+        old, new = unit.comparison.old, unit.new
+        before = unit.comparison.counterpart[atom]
+        name = new.names[atom]
+        assert name is not None
+        address = self._live(u, atom)
+        if not isinstance(address, int) or not self._owns(u, atom):
+            return
+        merged = int(old.object.sections["flags"][int(old.section[before])]) & c.SHF_MERGE
+        if old.size(before) == new.size(atom) and not merged:
+            self.selection.in_place.append(InPlace(name, address, u, atom))
+        elif (u, atom) not in self._replaced:
+            self._replaced.add((u, atom))
+            self.selection.moved.append(Moved(name, address, u, atom))
+
+    def _refuse_resized(self, u: int, atom: int) -> None:
+        unit = self.selection.units[u]
+        before = unit.comparison.old.size(unit.comparison.counterpart[atom])
+        if self._live(u, atom) is None:
+            return
+        self._refuse(
+            u, atom, "variable-resized",
+            f"it lives in the program with {before} bytes and would need {unit.new.size(atom)}",
+            "restart the program, or give the variable a new name",
+        )  # fmt: skip
+
+    # --- what must be replaced because of that -------------------------------------------------------------------
+
+    def _spread(self) -> None:
+        """Functions in one section with a replaced one, and everything that mentions a constant that moved."""
+        for u, unit in enumerate(self.selection.units):
+            sections = {int(unit.new.section[a]) for v, a in self._replaced if v == u and unit.new.kind[a] == Kind.TEXT}
+            for atom in unit.new.functions():
+                if int(unit.new.section[atom]) in sections:
+                    self._replace_function(u, atom)
+        if not self.selection.moved:
+            return
+        changed = True
+        while changed:
+            before = len(self._replaced)
+            for u, unit in enumerate(self.selection.units):
+                for atom in self._mentioning_moved(u):
+                    if unit.new.kind[atom] == Kind.TEXT:
+                        self._replace_function(u, atom)
+                    elif unit.new.kind[atom] == Kind.CONST and atom in unit.comparison.counterpart:
+                        done = any(p.unit == u and p.atom == atom for p in self.selection.in_place)
+                        if not done and (u, atom) not in self._replaced:
+                            self._replace_constant(u, atom)
+            changed = len(self._replaced) != before
+
+    def _mentioning_moved(self, u: int) -> set[int]:
+        """Named atoms of a unit with a reference, also through anonymous atoms, to a constant that moved."""
+        new = self.selection.units[u].new
+        names = {m.name for m in self.selection.moved}
+        moved = {m.atom for m in self.selection.moved if m.unit == u}
+        moved |= {atom for name, atom in new.by_name.items() if name in names and new.is_global[atom]}
+        reached: set[int] = set()
+        front = set(moved)
+        undefined = {i for i, n in enumerate(new.object.symbol_names) if n in names and not new.symbol_is_local[i]}
+        for row, symbol in enumerate(new.relocations["symbol"].tolist()):
+            if symbol in undefined:
+                front.add(-row - 2)
+        referrers: dict[int, set[int]] = {}
+        for place, target in zip(new.place.tolist(), new.target.tolist(), strict=True):
+            referrers.setdefault(target, set()).add(place)
+        queue = list(front)
+        while queue:
+            atom = queue.pop()
+            sources = {int(new.place[-atom - 2])} if atom <= -2 else referrers.get(atom, set())
+            for source in sources - reached:
+                reached.add(source)
+                if new.names[source] is None:
+                    queue.append(source)
+        return {a for a in reached if new.names[a] is not None} - moved
+
+    # --- closure -------------------------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        for u, atom in sorted(self._replaced):
+            self._place_atom(u, atom)
+        for entry in self.selection.in_place:
+            self._follow_rows(entry.unit, self.selection.units[entry.unit].new.row_range(entry.atom))
+        done = 0
+        while done < len(self.selection.blocks):
+            block = self.selection.blocks[done]
+            done += 1
+            new = self.selection.units[block.unit].new
+            self._follow_rows(block.unit, rows_in(new, block))
+            if new.kinds[block.section] == Kind.TEXT:
+                self._follow_unwind(block.unit, block.section)
+
+    def _follow_unwind(self, u: int, section: int) -> None:
+        """Exception tables of a text section and the personality routine's pointer."""
+        new = self.selection.units[u].new
+        uses_table = False
+        for function, lsda in new.exception_pairs():
+            if int(new.section[function]) == section:
+                uses_table = True
+                self._place_atom(u, lsda)
+        if not uses_table:
+            return
+        for row, atom in enumerate(new.eh_target.tolist()):
+            symbol = int(new.eh_relocations["symbol"][row])
+            if not new.symbol_is_local[symbol]:
+                target = self.by_name(u, new.object.symbol_names[symbol])
+            elif atom >= 0 and new.kind[atom] not in (Kind.TEXT, Kind.LSDA):
+                target = self._of_atom(u, atom)
+            else:
+                continue
+            if isinstance(target, Placed):
+                self._place_atom(target.unit, self._locate(self.selection.units[target.unit].new, target))
+            elif isinstance(target, Named):
+                self.selection.externals.add(target.name)
+
+    def _follow_rows(self, u: int, rows: range) -> None:
+        new = self.selection.units[u].new
+        for row in rows:
+            target = self.target(u, row)
+            if isinstance(target, Placed):
+                atom = int(self._locate(new if target.unit == u else self.selection.units[target.unit].new, target))
+                if self.selection.block_at(target.unit, target.section, target.offset) is None and atom >= 0:
+                    self._place_atom(target.unit, atom)
+            elif isinstance(target, Named):
+                self._need(u, target)
+
+    def _need(self, u: int, target: Named) -> None:
+        new = self.selection.units[u].new
+        for index in self._symbols_named(new, target.name):
+            if new.object.symbols["shndx"][index] == c.SHN_COMMON:
+                symbol = new.object.symbols[index]
+                size, align = self.selection.commons.get(target.name, (0, 1))
+                self.selection.commons[target.name] = (max(size, int(symbol["size"])), max(align, int(symbol["value"])))
+                return
+        self.selection.externals.add(target.name)
+
+    @staticmethod
+    def _symbols_named(atoms: Atoms, name: bytes) -> list[int]:
+        names = atoms.object.symbol_names
+        return [i for i in range(len(names)) if names[i] == name and not atoms.symbol_is_local[i]]
+
+    @staticmethod
+    def _locate(atoms: Atoms, target: Placed) -> int:
+        return int(atoms.locate(np.array([target.section]), np.array([target.offset]))[0])
+
+    def _place_atom(self, u: int, atom: int) -> None:
+        """Adds the block that holds an atom."""
+        new = self.selection.units[u].new
+        section = int(new.section[atom])
+        low, high = int(new.start[atom]), int(new.end[atom])
+        kind = new.kinds[section]
+        if kind == Kind.TEXT:
+            low, high = 0, int(new.object.sections["size"][section])
+        elif new.names[atom] is None:
+            first, last = atom, atom
+            while first and new.section[first - 1] == section and new.names[first - 1] is None:
+                first -= 1
+            while last + 1 < len(new.section) and new.section[last + 1] == section and new.names[last + 1] is None:
+                last += 1
+            low, high = int(new.start[first]), int(new.end[last])
+        if any(self.selection.blocks[i].start == low for i in self.selection.by_place.get((u, section), ())):
+            return
+        align = max(1, int(new.object.sections["addralign"][section]))
+        if low % align:
+            align = low & -low
+        if kind in (Kind.DATA, Kind.TLS) and new.names[atom] is None and not _only_pointers(new, section, low, high):
+            # It may be a variable that lives already: without a name it cannot be found, and a copy would be another.
+            self._refuse(
+                u, atom, "anonymous-variable", f"{new.object.section_names[section]} holds a variable without a name",
+                "restart the program",
+            )  # fmt: skip
+            return
+        index = len(self.selection.blocks)
+        self.selection.blocks.append(Block(u, section, low, high, align))
+        self.selection.by_place.setdefault((u, section), []).append(index)
+        for inside in atoms_in(new, self.selection.blocks[index]):
+            for symbol in new.aliases.get(inside, ()):
+                name = new.object.symbol_names[symbol]
+                if new.is_global[inside] and self._owner.get(name) == (u, inside):
+                    self.selection.definitions[name] = (u, inside)
+
+    # --- meaning of a reference ----------------------------------------------------------------------------------
+
+    def target(self, u: int, row: int) -> Target:
+        """What a relocation refers to, its addend left out; for a local target: the start of the atom or label."""
+        new = self.selection.units[u].new
+        symbol = int(new.relocations["symbol"][row])
+        if not new.row_is_local[row]:
+            weak = bool(new.object.symbols["info"][symbol] >> 4 == c.STB_WEAK)
+            return self.by_name(u, new.object.symbol_names[symbol], weak=weak)
+        atom = int(new.target[row])
+        if atom < 0:
+            return DEAD
+        return self._of_local(u, row, atom)
+
+    def by_name(self, u: int, name: bytes, *, weak: bool = False) -> Target:
+        """What a global name means to a unit."""
+        atom = self.selection.units[u].new.by_name.get(name)
+        if atom is not None:
+            return self._of_atom(u, atom)
+        if not name:
+            return DEAD
+        if name in self._owner:
+            return self._of_atom(*self._owner[name])
+        address = self.scope.find(name)
+        return Named(name, weak) if address is None else address
+
+    def of_data(self, u: int, section: int, offset: int) -> Target:
+        """What a section offset outside of the patch means: the atom there, which must lie at that offset."""
+        new = self.selection.units[u].new
+        atom = self._locate(new, Placed(u, section, offset))
+        if atom < 0 or int(new.start[atom]) != offset:
+            return DEAD
+        return self._of_atom(u, atom)
+
+    def _of_local(self, u: int, row: int, atom: int) -> Target:
+        """A reference by section or local symbol. The result stands for the *atom's start*; see `local_addend`."""
+        new = self.selection.units[u].new
+        if new.kind[atom] == Kind.TEXT and new.names[atom] is not None and not is_entry_reference(new, row):
+            section, start = int(new.section[atom]), int(new.start[atom])
+            if (u, atom) in self._replaced or self.selection.block_at(u, section, start) is not None:
+                return Placed(u, section, start)
+            if new.kind[int(new.place[row])] == Kind.TEXT:
+                name = new.names[atom] or b"?"
+                self._refuse(
+                    u, atom, "label-in-other-function", f"new code jumps into the middle of {name.decode()}",
+                    "restart the program",
+                )  # fmt: skip
+            return DEAD
+        return self._of_atom(u, atom)
+
+    def _of_atom(self, u: int, atom: int) -> Target:
+        new = self.selection.units[u].new
+        section, start = int(new.section[atom]), int(new.start[atom])
+        name = new.names[atom]
+        if name is None:
+            return Placed(u, section, start)
+        if new.kind[atom] != Kind.TEXT and (u, atom) in self._replaced:
+            return Placed(u, section, start)
+        address = self._live(u, atom)
+        if address is not None:
+            moved = self._moved_owner(name) if new.is_global[atom] else None
+            return moved if moved is not None else address
+        if new.is_global[atom]:
+            owner = self._owner.get(name, (u, atom))
+            if owner != (u, atom):
+                return self._of_atom(*owner)
+        return Placed(u, section, start)
+
+    def _moved_owner(self, name: bytes) -> Placed | None:
+        owner = self._owner.get(name)
+        if owner is None or owner not in self._replaced:
+            return None
+        new = self.selection.units[owner[0]].new
+        if new.kind[owner[1]] == Kind.TEXT:
+            return None
+        return Placed(owner[0], int(new.section[owner[1]]), int(new.start[owner[1]]))
+
+    def _live(self, u: int, atom: int) -> Address | None:
+        """Where an atom already lives, under any of its names."""
+        unit = self.selection.units[u]
+        name = unit.new.names[atom]
+        if name is not None and name in unit.live:
+            return unit.live[name]
+        for index in unit.new.aliases.get(atom, ()):
+            alias = unit.new.object.symbol_names[index]
+            if alias in unit.live:
+                return unit.live[alias]
+            if unit.new.object.symbols["info"][index] >> 4 != c.STB_LOCAL:
+                found = self.scope.find(alias)
+                if found is not None:
+                    return found
+        return None
+
+    # --- refusals ------------------------------------------------------------------------------------------------
+
+    def _is_ifunc(self, u: int, atom: int) -> bool:
+        new = self.selection.units[u].new
+        return any(new.object.symbols["info"][i] & 15 == c.STT_GNU_IFUNC for i in new.aliases.get(atom, ()))
+
+    def _refuse(self, u: int, atom: int, code: str, reason: str, hint: str) -> None:
+        unit = self.selection.units[u]
+        name = unit.new.names[atom] or b"?"
+        refusal = Refusal(code, name.decode("utf-8", "replace"), reason, hint, unit.source)
+        if refusal not in self.selection.refusals:
+            self.selection.refusals.append(refusal)
+
+
+def is_entry_reference(atoms: Atoms, row: int) -> bool:
+    """Whether a reference to code means the function itself and not a label inside of it."""
+    delta, bias = int(atoms.rows["delta"][row]), int(atoms.bias[row])
+    if atoms.table_entry[row]:
+        return False
+    kind = int(atoms.relocations["type"][row])
+    return delta + (bias if kind in x86_64.PC_RELATIVE else 0) == 0
+
+
+def _only_pointers(atoms: Atoms, section: int, low: int, high: int) -> bool:
+    """Whether memory is nothing but relocated pointers (clang's stubs for typeinfo and personality)."""
+    rows = rows_in(atoms, Block(0, section, low, high, 1))
+    return len(rows) * 8 == high - low and not any(atoms.object.content(section)[low:high])
+
+
+def rows_in(atoms: Atoms, block: Block) -> range:
+    """Indices of the relocations that lie in a block."""
+    section = atoms.relocations["section"]
+    first = int(np.searchsorted(section, block.section, "left"))
+    last = int(np.searchsorted(section, block.section, "right"))
+    offsets = atoms.relocations["offset"][first:last]
+    low = first + int(np.searchsorted(offsets, block.start, "left"))
+    high = first + int(np.searchsorted(offsets, block.end, "left"))
+    return range(low, high)
+
+
+def atoms_in(atoms: Atoms, block: Block) -> Iterator[int]:
+    """Atoms that lie in a block."""
+    first = int(np.searchsorted(atoms.section, block.section, "left"))
+    last = int(np.searchsorted(atoms.section, block.section, "right"))
+    for atom in range(first, last):
+        if block.start <= atoms.start[atom] < block.end:
+            yield atom
