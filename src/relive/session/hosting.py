@@ -24,7 +24,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from relive.errors import ReliveError, TargetError
 from relive.session import paths
@@ -194,7 +194,7 @@ class Host:
         paths.own_session(workdir, life.pid)
         pool = CompilePool(workdir, self._config.jobs)
         # Watched before the engine looks: a save during its first look must not be lost.
-        watcher = Watcher(messages, project.inputs())
+        watcher = Watcher(cast("queue.Queue[object]", messages), project.inputs())
         cleanup.callback(_quietly(watcher.close))
         engine = Engine(project, target, pool, cache=cache, workdir=workdir, clock=time.monotonic)
         prepared = engine.prepare()
@@ -217,7 +217,7 @@ class Host:
         stale = frozenset(unit.source for unit in project.stale())
         if stale and again:
             # Started anew to get the newest code: what was not built is applied now.
-            messages.put(FilesChanged(tuple(sorted(stale)), time.monotonic()))
+            messages.put(FilesChanged(stale, time.monotonic()))
         elif stale:
             loop.add_pending(stale)
             names = ", ".join(sorted(os.path.basename(path) for path in stale)[:4]) + (

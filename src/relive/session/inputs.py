@@ -14,16 +14,17 @@ class ProjectInputs:
         self._watcher = watcher
 
     def refresh(self, files: frozenset[str]) -> tuple[frozenset[str], str]:
-        if self._project.database not in files:
+        described = frozenset(file for file in files if self._project.describes_build(file))
+        if not described:
             return files, ""
         change = self._project.refresh_database()
         sources = frozenset(unit.source for unit in (*change.added, *change.changed))
         counts = (("new", change.added), ("changed", change.changed), ("gone", change.removed))
         told = ", ".join(f"{len(units)} {what}" for what, units in counts if units)
-        return (files - {self._project.database}) | sources, f"compile_commands.json: {told} units" if told else ""
+        return (files - described) | sources, f"compile_commands.json: {told} units" if told else ""
 
-    def follow(self) -> None:
-        self._watcher.add(self._project.inputs())
+    def follow(self, since_ns: int) -> None:
+        self._watcher.add(self._project.inputs(), since_ns=since_ns)
 
     def poll(self) -> None:
-        self._watcher.poll()
+        self._watcher.flush()

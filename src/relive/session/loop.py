@@ -23,7 +23,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from relive.errors import BuildError, ReliveError, TargetGone, UsageError
 from relive.events import Change, Event, Exit, Notice, Ready, Reload
@@ -74,8 +74,9 @@ class Inputs(Protocol):
         """Files in place of `files` after the build description changed: with the sources of new units, without the
         description itself; and a sentence about it. `BuildError`: the old description stays in use."""
 
-    def follow(self) -> None:
-        """Watch what the project counts as input now (new headers, new units)."""
+    def follow(self, since_ns: int) -> None:
+        """Watch what the project counts as input now (new headers, new units, headers that a failed compilation
+        looked for); what changed since `since_ns` (`time.time_ns`) is reported."""
 
     def poll(self) -> None:
         """Put a `FilesChanged` into the queue, now, for every save that was not reported yet."""
@@ -111,8 +112,8 @@ class Stop:
     """Leave the program as it is and end the session (attach: Ctrl-C)."""
 
 
-Message = FilesChanged | Request | ProgramExited | Stop
-Queue = queue.Queue[Message]
+Message: TypeAlias = FilesChanged | Request | ProgramExited | Stop
+Queue: TypeAlias = queue.Queue[Message]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +227,11 @@ class Loop:
         return any(isinstance(m, (ProgramExited, Stop)) for m in self._inbox)
 
     def _changed(self, message: FilesChanged) -> None:
-        files = frozenset(message.files)
         if not self._fresh:
             self._detected_at = message.detected_at_monotonic
-        self._fresh |= files
-        self._pending |= files
-        self._emit_to(Change(self._clock(), tuple(sorted(files))))
+        self._fresh |= message.files
+        self._pending |= message.files
+        self._emit_to(Change(self._clock(), tuple(sorted(message.files))))
 
     def _take_newer_saves(self) -> None:
         """Saves out of the inbox into pending; everything else keeps its order."""
@@ -249,6 +249,7 @@ class Loop:
         """Bring the program up to date with everything pending; tells it in one event."""
         if not self._fresh:
             self._detected_at = time.monotonic()
+        begun = time.time_ns()
         event = self._attempts(everything)
         files = self._pending
         if event.status in ("failed", "refused"):
@@ -258,9 +259,9 @@ class Loop:
         self._fresh = frozenset()
         if not event.files:
             event = replace(event, files=tuple(sorted(files)))
-        self._tell(event)
-        if self._inputs is not None and event.status != "failed":
-            self._guarded_follow(self._inputs)
+        event = self._tell(event)
+        if self._inputs is not None:
+            self._guarded_follow(self._inputs, begun)
         if event.status == "refused":
             self._after_refusal()
         return event
@@ -306,13 +307,16 @@ class Loop:
     def _failed(self, message: str) -> Reload:
         return Reload(self._clock(), self._generation, "failed", message=message)
 
-    def _tell(self, event: Reload) -> None:
+    def _tell(self, event: Reload) -> Reload:
+        """Emit it at the session's time: the engine's clock is another one."""
+        event = replace(event, t=self._clock())
         self._generation = event.generation
         self._emit_to(event)
+        return event
 
-    def _guarded_follow(self, inputs: Inputs) -> None:
+    def _guarded_follow(self, inputs: Inputs, since_ns: int) -> None:
         try:
-            inputs.follow()
+            inputs.follow(since_ns)
         except (ReliveError, OSError) as error:
             hint = error.hint if isinstance(error, ReliveError) else "new headers are not watched; restart relive"
             self._emit_to(Notice(self._clock(), f"watching: {error}", hint))
@@ -369,8 +373,7 @@ class Loop:
             case "undo":
                 to = arguments.get("to")
                 event = engine.undo(to if isinstance(to, int) else None)
-                self._tell(event)
-                request.reply(_answer(event))
+                request.reply(_answer(self._tell(event)))
             case "status":
                 request.reply(Answer(0, self._status(engine)))
             case "explain":
