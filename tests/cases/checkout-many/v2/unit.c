@@ -1,0 +1,3 @@
+#include "shared.h"
+static int calls;
+int unit_@N@(int x) { return ++calls + x * @N@; }

@@ -1,0 +1,21 @@
+// case: a class gets a field while objects of it live on the heap: refused
+#include "case.h"
+#include <memory>
+#include <vector>
+
+struct Particle {
+    int x = 1;
+    int z = 5, y = 2;
+    int sum() const { return x + y + z; }
+};
+
+static std::vector<std::unique_ptr<Particle>> all;
+
+void step(void) {
+    all.push_back(std::make_unique<Particle>());
+    int sum = 0;
+    for (auto &p : all) sum += p->sum();
+    printf("sum=%d\n", sum);
+}
+
+CASE_MAIN

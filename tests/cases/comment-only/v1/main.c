@@ -1,0 +1,8 @@
+// case: only a comment and white space change: unchanged; then a real edit
+// expect: unchanged applied
+// also: gcc-O2 clang-O0
+#include "case.h"
+
+void step(void) { puts("one"); }
+
+CASE_MAIN

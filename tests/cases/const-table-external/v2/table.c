@@ -1,0 +1,2 @@
+extern const int limits[3];
+const int limits[3] = {1, 20, 300};

@@ -1,0 +1,3 @@
+#include <cstdio>
+#include "greet.h"
+void greet(const char *who, int times) { printf("hello %s x%d\n", who, times); }

@@ -1,0 +1,2 @@
+#include "greet.h"
+void other() { greet("other"); }

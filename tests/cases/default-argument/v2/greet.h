@@ -1,0 +1,2 @@
+void greet(const char *who = "everyone", int times = 3);
+void other();

@@ -1,0 +1,1 @@
+enum class Mode : unsigned char { off, on, automatic };

@@ -1,0 +1,1 @@
+enum class Mode : unsigned char { on = 3, off, automatic };

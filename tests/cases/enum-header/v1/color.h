@@ -1,0 +1,2 @@
+enum color { RED, GREEN, BLUE };
+const char *name(enum color c);

@@ -1,0 +1,2 @@
+enum color { RED, ORANGE, GREEN, BLUE };
+const char *name(enum color c);

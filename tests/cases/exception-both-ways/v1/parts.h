@@ -1,0 +1,2 @@
+void old_thrower(void);
+void old_catcher(void (*callback)(void));

@@ -1,0 +1,38 @@
+// case: exceptions from new code into old frames and from old code through new frames, with destructors on the way
+#include "case.h"
+#include "parts.h"
+#include <stdexcept>
+
+struct Guard {
+    const char *name;
+    ~Guard() { printf("guard %s\n", name); }
+};
+
+__attribute__((noinline)) static void changed_thrower(int n) {
+    Guard guard{"thrower two"};
+    if (n > 1) throw 5; else throw std::runtime_error("two");
+}
+
+__attribute__((noinline)) static void changed_middle() {
+    Guard guard{"middle two"};
+    old_thrower();
+}
+
+void changed_callback(void) { changed_thrower(1); }
+
+int main(void) {
+    while (case_next()) {
+        try {
+            changed_thrower(1);
+        } catch (const std::exception &e) {
+            printf("main caught %s\n", e.what());
+        }
+        try {
+            changed_middle();
+        } catch (int n) {
+            printf("main caught %d\n", n);
+        }
+        old_catcher(changed_callback);
+    }
+    return 0;
+}

@@ -1,0 +1,1 @@
+int moved(void) { return 1; }

@@ -1,0 +1,14 @@
+// case: the new global stands between old ones that depend on each other: only its own initialiser runs
+// then: c=304,305,306,307 b=203,203,203,203
+// also: gcc-O2 clang-O0 clang-O2
+#include "case.h"
+
+static int runs = 0;
+__attribute__((noinline)) static int make(int x) { return ++runs + x; }
+
+int a = make(100);
+static int c = make(300);
+
+void step(void) { printf("a=%d\nc=%d\n", a++, c++); }
+
+CASE_MAIN

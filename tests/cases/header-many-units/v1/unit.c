@@ -1,0 +1,3 @@
+#include "factor.h"
+static int calls;
+int unit_@N@(void) { return ++calls + FACTOR * @N@; }

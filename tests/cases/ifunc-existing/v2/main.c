@@ -1,0 +1,12 @@
+// case: new code calls an IFUNC that was resolved at start, and takes its address for the first time
+#include "case.h"
+
+static int fast(int x) { return x + 200; }
+static int slow(int x) { return x + 1; }
+static int wanted = 1;
+static int (*resolve(void))(int) { return wanted ? fast : slow; }
+int add(int x) __attribute__((ifunc("resolve")));
+
+void step(void) { int (*f)(int) = add; printf("by pointer=%d sum=%d\nlength=%zu\n", f(1), add(5), strlen(wanted ? "four" : "")); }
+
+CASE_MAIN

@@ -1,0 +1,2 @@
+#include "common.h"
+int second() { return ticket() + Meter().read(); }

@@ -1,0 +1,2 @@
+int shared = 100;
+int internal(int x) { return x * 3; }

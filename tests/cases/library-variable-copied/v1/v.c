@@ -1,0 +1,2 @@
+int level = 1;
+int raise_level(void) { return ++level; }

@@ -1,0 +1,2 @@
+#include "config/config.h"
+void other(void);

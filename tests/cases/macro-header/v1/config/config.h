@@ -1,0 +1,2 @@
+#define LIMIT(x) ((x) * 2)
+#define NAME "one"

@@ -1,0 +1,3 @@
+#include <stdio.h>
+#include "api.h"
+void other(void) { printf("other %d\n", LIMIT(5)); }

@@ -1,0 +1,2 @@
+#define LIMIT(x) ((x) * 3 + 1)
+#define NAME "two"

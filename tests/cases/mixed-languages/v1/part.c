@@ -1,0 +1,4 @@
+#include <string.h>
+int callback(int x);
+static int calls;
+int from_c(const char *text) { return callback((int)strlen(text)) + 100 * ++calls; }

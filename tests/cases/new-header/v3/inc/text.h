@@ -1,0 +1,1 @@
+#define TEXT "changed in the header"

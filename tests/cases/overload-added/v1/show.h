@@ -1,0 +1,2 @@
+#include <cstdio>
+inline void show(double x) { printf("double %.1f\n", x); }

@@ -1,0 +1,3 @@
+typedef int (*handler)(void);
+int handle(void);
+handler other_address(void);

@@ -1,0 +1,16 @@
+// case: an interface in a header, implementations in two units and their factory; one implementation and a new one change live
+// also: gcc-O2 clang-O0
+#include "case.h"
+#include "iface.h"
+#include <memory>
+#include <vector>
+
+static std::vector<std::unique_ptr<Iface>> all;
+
+void step(void) {
+    if (all.empty()) all.push_back(make_a());
+    if (all.size() == 1) all.push_back(make_b());
+    for (auto &i : all) printf("%s\n", i->text().c_str());
+}
+
+CASE_MAIN

@@ -1,0 +1,2 @@
+#include "scale.h"
+int other(int x) { return scale(x) + 1; }

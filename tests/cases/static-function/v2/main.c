@@ -1,0 +1,12 @@
+// case: the body of a static function changes; at -O2 it is inlined into its caller
+#include "case.h"
+
+static int scale(int x) { return 100 - 7 * x; }
+
+void step(void) {
+    static int n;
+    n++;
+    printf("n=%d\nscaled=%d\n", n, scale(n));
+}
+
+CASE_MAIN

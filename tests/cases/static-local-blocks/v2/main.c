@@ -1,0 +1,19 @@
+// case: two statics of one name in two blocks of one function, and a third block inserted before them
+#include "case.h"
+
+void step(void) {
+    {
+        static int n = 900;
+        printf("inserted=%d\n", ++n);
+    }
+    {
+        static int n = 10;
+        printf("left=%d\n", ++n);
+    }
+    {
+        static int n = 500;
+        printf("right=%d\n", ++n);
+    }
+}
+
+CASE_MAIN

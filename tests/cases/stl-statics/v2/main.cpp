@@ -1,0 +1,20 @@
+// case: containers filled by the old code are used, grown and searched by the new code
+#include "case.h"
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+static std::string text;
+static std::map<std::string, std::vector<int>> lists;
+static std::unordered_map<int, std::shared_ptr<std::string>> table;
+
+void step(void) {
+    text += "ab";
+    lists[text.substr(0, 4)].push_back(static_cast<int>(text.size()));
+    table[static_cast<int>(text.size())] = std::make_shared<std::string>(text);
+    printf("long %d text=%s lists=%zu table=%zu\n", static_cast<int>(lists["abab"].size() + table.count(4)), text.c_str(), lists.size(), table.size());
+}
+
+CASE_MAIN

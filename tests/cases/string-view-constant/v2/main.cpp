@@ -1,0 +1,16 @@
+// case: string_view constants, constexpr tables of them, and their lengths
+#include "case.h"
+#include <string_view>
+
+using namespace std::literals;
+static constexpr std::string_view title = "a longer title two"sv;
+static constexpr std::string_view rows[] = {"a"sv, "bb"sv, "ccc"sv};
+static const std::string_view &reference = title;
+
+void step(void) {
+    size_t length = 0;
+    for (auto row : rows) length += row.size();
+    printf("%.*s %zu %zu\n", static_cast<int>(title.size()), title.data(), length, title.find('o'));
+}
+
+CASE_MAIN

@@ -1,0 +1,19 @@
+// case: a struct that lives only on the heap gets a field (no variable of that type exists)
+// expect: refused:layout-changed
+#include "case.h"
+#include <stdlib.h>
+
+struct node { int value; struct node *next; };
+static struct node *list;
+
+void step(void) {
+    struct node *n = malloc(sizeof *n);
+    n->value = list ? list->value + 1 : 1;
+    n->next = list;
+    list = n;
+    int sum = 0;
+    for (; n; n = n->next) sum += n->value;
+    printf("sum=%d\n", sum);
+}
+
+CASE_MAIN

@@ -1,0 +1,23 @@
+// case: a big switch (jump table in .rodata) gets more labels
+#include "case.h"
+
+int pick(int n) {
+    switch (n) {
+    case 0: return 17;
+    case 1: return 4;
+    case 2: return 99;
+    case 3: return puts("three");
+    case 4: return 52;  case 8: return puts("eight"); case 9: return n << 4; case 10: return 3;
+    case 5: return 6 * n * n;
+    case 6: return 23;
+    case 7: return puts("seven") + 1;
+    default: return -1;
+    }
+}
+
+void step(void) {
+    for (int i = 0; i < 12; i++) printf("%d ", pick(i));
+    puts("");
+}
+
+CASE_MAIN

@@ -1,0 +1,10 @@
+// case: a function template in a header, instantiated in two units (COMDAT): the one that runs is replaced, with its static
+// also: gcc-O2 clang-O0 clang-O2
+#include "case.h"
+#include "scale.h"
+
+int other(void);
+
+void step(void) { printf("%d %.1f other %d\n", scale(2), scale(1.5), other()); }
+
+CASE_MAIN

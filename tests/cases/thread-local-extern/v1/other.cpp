@@ -1,0 +1,2 @@
+#include <string>
+thread_local std::string shared = "shared";

@@ -1,0 +1,20 @@
+// case: a new thread_local with a constructor, in threads that exist and in later ones (right or refused)
+#include "case.h"
+#include "worker.h"
+#include <string>
+#include <thread>
+
+static thread_local std::string old_one = "old"; static thread_local std::string fresh = "fresh";
+
+static void show() {
+    old_one += ".";
+    fresh.resize(5); printf("%s %s\n", old_one.c_str(), fresh.c_str());
+}
+
+void step(void) {
+    show();
+    in_worker(show);
+    std::thread(show).join();
+}
+
+CASE_MAIN

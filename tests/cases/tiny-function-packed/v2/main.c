@@ -1,0 +1,16 @@
+// case: the same without any padding between the functions (-Os): less than five bytes to the neighbour
+#include "case.h"
+
+__attribute__((noinline)) void nothing(void) { puts("nothing"); __asm__ volatile(""); }
+__attribute__((noinline)) void nothing_too(void) { __asm__ volatile(""); }
+__attribute__((noinline)) int zero(void) { __asm__ volatile(""); return 1000; }
+static void (*volatile pointer)(void) = nothing_too;
+
+void step(void) {
+    nothing();
+    printf("zero=%d\n", zero());
+    nothing_too();
+    pointer();
+}
+
+CASE_MAIN

@@ -1,0 +1,15 @@
+// case: __thread variables with every access model: -fPIC main program and a library (general dynamic, local dynamic)
+#include "case.h"
+#include "worker.h"
+
+void counter_show(void);
+static __thread int mine = 7;
+
+static void show(void) { printf("now mine=%d\n", mine++); counter_show(); }
+
+void step(void) {
+    show();
+    in_worker(show);
+}
+
+CASE_MAIN

@@ -1,0 +1,9 @@
+// case: top-level asm itself changes, beside C code that does not
+#include "case.h"
+
+__asm__(".text\n.globl asm_twice\n.type asm_twice, @function\nasm_twice:\n\tleal 7(%rdi,%rdi), %eax\n\tret\n.size asm_twice, .-asm_twice\n");
+int asm_twice(int x);
+
+void step(void) { printf("twice=%d\n", asm_twice(4)); }
+
+CASE_MAIN

@@ -1,0 +1,9 @@
+// case: top-level asm defines a function; it stays as it is while the C code around it changes
+#include "case.h"
+
+__asm__(".text\n.globl asm_twice\n.type asm_twice, @function\nasm_twice:\n\tleal (%rdi,%rdi), %eax\n\tret\n.size asm_twice, .-asm_twice\n");
+int asm_twice(int x);
+
+void step(void) { printf("two times=%d\n", asm_twice(5)); }
+
+CASE_MAIN

@@ -1,0 +1,14 @@
+// case: a static array grows: refused
+// expect: refused:variable-resized
+// also: gcc-O2 clang-O0
+#include "case.h"
+
+static int table[4] = {1, 2, 3, 4};
+
+void step(void) {
+    int sum = 0;
+    for (unsigned i = 0; i < sizeof table / sizeof *table; i++) sum += table[i]++;
+    printf("sum=%d\n", sum);
+}
+
+CASE_MAIN

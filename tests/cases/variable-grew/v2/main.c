@@ -1,0 +1,12 @@
+// case: a static array grows: refused
+#include "case.h"
+
+static int table[8] = {1, 2, 3, 4};
+
+void step(void) {
+    int sum = 0;
+    for (unsigned i = 0; i < sizeof table / sizeof *table; i++) sum += table[i]++;
+    printf("sum=%d\n", sum);
+}
+
+CASE_MAIN

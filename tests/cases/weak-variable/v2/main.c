@@ -1,0 +1,8 @@
+// case: a weak variable with a strong definition elsewhere; the new code of the weak unit writes to the strong one
+#include "case.h"
+
+__attribute__((weak)) int level = 1;
+
+void step(void) { printf("level=%d\n", ++level); }
+
+CASE_MAIN
