@@ -11,7 +11,7 @@ from relive.cli.main import main
 from relive.session.codes import CODES, describe, document
 
 ROOT = Path(__file__).parent.parent
-USED = re.compile(r'\b(?:Refusal|refuse|refusal|_refuse|_refusal)\(\s*(?:code=)?"([a-z0-9]+(?:-[a-z0-9]+)*)"')
+USED = re.compile(r'(?:\bRefusal|\b_?refus(?:e|al))\([^"()]*"([a-z0-9]+(?:-[a-z0-9]+)*)"')
 
 
 def test_the_page_is_made_of_the_codes() -> None:

@@ -26,6 +26,63 @@ class Code:
 
 _ALL = (
     Code(
+        "anonymous-variable",
+        "New code uses a variable that has no name in the object file",
+        "",
+        "Whether such a variable lives already cannot be told without a name, and a second copy of it would split the "
+        "state in two. Compilers make them rarely (merged globals, some vectorised tables).",
+        "Compile the unit with -fno-merge-constants, -fno-section-anchors and without -fmerge-all-constants, or restart "
+        "the program.",
+    ),
+    Code(
+        "function-folded",
+        "The linker gave this function the same code as another one",
+        "-int width() { return 4; }\n+int width() { return 5; }   // --icf=all made it one with height()",
+        "With identical code folding two functions share one entry. Replacing it for one of them would replace it for "
+        "the other as well.",
+        "Link debug builds without --icf.",
+    ),
+    Code(
+        "ifunc-changed",
+        "An IFUNC resolver was changed",
+        "-static fn resolve(void) { return plain; }\n+static fn resolve(void) { return fast; }",
+        "A resolver runs once, when the dynamic linker binds the function, and has run already.",
+        "Restart the program.",
+    ),
+    Code(
+        "label-in-other-function",
+        "New code jumps into the middle of a function",
+        "",
+        "Hand-written assembly or a computed goto refers to a place inside a function that is being replaced; which "
+        "place of the new function answers to it cannot be known.",
+        "Restart the program.",
+    ),
+    Code(
+        "tls-dynamic",
+        "New code wants a thread-local of a dlopened library at a fixed offset",
+        "-thread_local int depth;            // in a plugin built with -ftls-model=initial-exec\n"
+        "+thread_local int depth, height;",
+        "The thread-locals of a library that is loaded while the program runs are allocated for each thread on first "
+        "use; they have no fixed distance from the thread pointer, which this access model needs.",
+        "Compile that library without -ftls-model=initial-exec and -mtls-dialect=gnu2, or restart the program.",
+    ),
+    Code(
+        "undefined-symbol",
+        "Nothing defines a name that the new code uses",
+        "+extern int missing(void);\n+int f(void) { return missing(); }",
+        "The program, its libraries and the changed units have no definition of it. A fresh build would fail to link, "
+        "or would link another library.",
+        "Define it and save; after adding a library to the program's link, build and restart.",
+    ),
+    Code(
+        "unsupported-relocation",
+        "The object file holds a kind of reference that relive cannot link",
+        "",
+        "Every kind that gcc and clang emit for the small and medium code models is known. Others come from hand-written "
+        "assembly or from -mcmodel=large.",
+        "Compile that unit for the small code model (the default), or restart the program.",
+    ),
+    Code(
         "variable-resized",
         "A variable that lives grew or shrank",
         "-static int scores[8];\n+static int scores[16];",
