@@ -156,7 +156,7 @@ def sources_of(case: Case, version: int) -> dict[str, bytes]:
 
 def save(case: Case, root: Path, version: int, how: str) -> int:
     """Brings ``root`` (the folder above ``src``) to a version, the way an editor does (``rewrite``, ``rename``): new
-    """Brings ``root`` (the folder above ``src``) to a version, the way an editor does (``rewrite``, ``rename``). New
+    files come first, then the database that names them, then the edits. Returns how many were written or removed."""
     old, new = sources_of(case, version - 1), sources_of(case, version)
     written = [name for name in new if old.get(name) != new[name] or how == "touch"]
     _write(root / "src", {name: new[name] for name in written if name not in old}, how)
