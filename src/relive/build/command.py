@@ -37,14 +37,15 @@ def _set(words: str) -> frozenset[str]:
 
 
 # Options whose value is the next word when nothing is glued to them. gcc's common.opt/c.opt and clang's Options.td.
-_SEPARATE = _set("""-o -x -I -D -U -L -l -B -T -u -z -e -A -G -F -V -b -include -imacros -isystem -iquote -idirafter
--iprefix
+_SEPARATE = _set("""
+    -o -x -I -D -U -L -l -B -T -u -z -e -A -G -F -V -b -include -imacros -isystem -iquote -idirafter -iprefix
     -iwithprefix -iwithprefixbefore -isysroot -imultilib -MF -MT -MQ -MJ -Xpreprocessor -Xassembler -Xlinker -Xclang
     -Xanalyzer -Xopenmp-target -aux-info --param -arch -target --target -wrapper -dumpbase -dumpbase-ext -dumpdir -mllvm
     -framework -iframework --serialize-diagnostics -serialize-diagnostics -index-store-path -index-unit-output-path
     -include-pch -ivfsoverlay -cxx-isystem -stdlib++-isystem -c-isystem -working-directory --output --language
     --include --include-directory --define-macro --undefine-macro --imacros --sysroot -gcc-toolchain --config -specs
-    -mthread-model -meabi -rpath -soname""")
+    -mthread-model -meabi -rpath -soname
+""")
 _GLUED = ("-o", "-x", "-MF", "-MT", "-MQ", "-MJ")  # of those, the ones asked for whose value may be glued on
 _ALIASES = {
     "--output": "-o",

@@ -12,7 +12,6 @@ from __future__ import annotations
 import posixpath
 import re
 
-_JOIN = re.compile(r"\\\r?\n")
 _COMMENT = re.compile(r"(?m)(?:^|(?<=[ \t]))#.*$")
 _WORD = re.compile(r"(?:[^ \t\r\\$]+|\\.|\\|\$\$|\$)+")
 _PIECE = re.compile(r"(\\+)(?= )|\\([#:])|\$\$")
@@ -22,8 +21,9 @@ _PLAIN = re.compile(r"[^ \t\r]+")
 def parse_depfile(text: str) -> tuple[str, ...]:
     """Prerequisites in order of appearance, each once, as written (relative ones belong to the compiler's
     directory)."""
-    if "\\" in text or "#" in text:
-        text = _COMMENT.sub("", _JOIN.sub(" ", text))
+    text = text.replace("\r\n", "\n").replace("\\\n", " ")
+    if "#" in text:
+        text = _COMMENT.sub("", text)
     names: dict[str, None] = {}
     ascii_only = text.isascii()  # otherwise str.split would also split at U+00A0 and the like
     for line in text.split("\n"):

@@ -27,13 +27,12 @@ from pathlib import Path
 
 from relive.build.command import (
     compiler_index,
-    forced_includes,
-    include_directories,
     rewrite,
     rewrite_for_dependencies,
 )
 from relive.build.units import Unit
 from relive.errors import StorageError
+from relive.host.precompiled import precompiled_headers
 
 _LOOK_UP_MS = 4
 """How long cancellation may go unnoticed."""
@@ -224,16 +223,7 @@ class CompilePool:
     def _wrap_precompiled(self, unit: Unit) -> dict[str, str]:
         """For each forced header that has a precompiled form: a header of ours that includes the plain one."""
         wrappers: dict[str, str] = {}
-        for header in forced_includes(unit.command.arguments):
-            places = [os.path.join(unit.command.directory, header)]
-            if not os.path.isabs(header):
-                places += [
-                    os.path.join(directory, header)
-                    for directory in include_directories(unit.command.arguments, unit.command.directory)
-                ]
-            plain = next((place for place in places if os.path.isfile(place)), None)
-            if plain is None or not any(os.path.exists(plain + suffix) for suffix in (".gch", ".pch")):
-                continue
+        for header, plain in precompiled_headers(unit.command).items():
             digest = hashlib.blake2b(os.fsencode(plain), digest_size=6).hexdigest()
             wrapper = self.workdir / f"forced-{digest}.h"
             if not wrapper.exists():

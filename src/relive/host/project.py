@@ -18,7 +18,7 @@ import posixpath
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from relive.build.command import include_directories
@@ -27,6 +27,7 @@ from relive.build.depfile import depfile_candidates, parse_depfile
 from relive.build.ninja_deps import NinjaDeps, parse_ninja_deps
 from relive.build.units import Unit, make_units, without_object
 from relive.errors import BuildError
+from relive.host.precompiled import precompiled_headers
 
 _SYSTEM = ("/usr/", "/nix/store/", "/gnu/store/")
 _NOT_SYSTEM = ("/usr/src/", "/usr/home/")
@@ -45,6 +46,20 @@ class DatabaseChange:
     removed: tuple[Unit, ...] = ()
     changed: tuple[Unit, ...] = ()
     notes: tuple[Note, ...] = ()
+
+
+class _Spelling(dict[str, str]):
+    """Names in depfiles of one directory → absolute paths, "" for system headers. Half a million names are a few
+    thousand different ones, so this is asked in one sweep at the speed of C."""
+
+    def __init__(self, directory: str, is_system: Callable[[str], bool]) -> None:
+        self._directory = directory
+        self._is_system = is_system
+
+    def __missing__(self, name: str) -> str:
+        path = posixpath.normpath(posixpath.join(self._directory, name))
+        self[name] = path = "" if self._is_system(path) else path
+        return path
 
 
 class Project:
@@ -70,7 +85,7 @@ class Project:
         self._real: dict[str, list[str]] | None = None
         self._inputs: frozenset[str] | None = None
         self._roots: tuple[str, ...] = ()
-        self._spelled: dict[tuple[str, str], str] = {}
+        self._spelling: dict[str, _Spelling] = {}
         self._add(units, dependencies or {})
 
     @classmethod
@@ -205,7 +220,9 @@ class Project:
         self._roots = tuple(root + "/" for root in roots if root.startswith(_SYSTEM) and root.count("/") > 2)
         for key, unit in units.items():
             self._add_users(key, (unit.source,))
-            if key in dependencies:
+            if unit.source.endswith(".s"):  # never preprocessed
+                self._dependencies[key] = frozenset((unit.source,))
+            elif key in dependencies:
                 files = self._project_files(unit.command.directory, dependencies[key])
                 self._dependencies[key] = files
                 self._add_users(key, files)
@@ -213,16 +230,10 @@ class Project:
 
     def _project_files(self, directory: str, names: Iterable[str]) -> frozenset[str]:
         """Absolute paths of the inputs that are the project's own. The same few thousand names come again and again."""
-        spelled = self._spelled
-        files: list[str] = []
-        for name in names:
-            known = spelled.get((directory, name))
-            if known is None:
-                path = posixpath.normpath(posixpath.join(directory, name))
-                known = spelled[directory, name] = "" if self._is_system(path) else path
-            if known:
-                files.append(known)
-        return frozenset(files)
+        spelling = self._spelling.get(directory)
+        if spelling is None:
+            spelling = self._spelling[directory] = _Spelling(directory, self._is_system)
+        return frozenset(map(spelling.__getitem__, names)) - {""}
 
     def _is_system(self, path: str) -> bool:
         if path.startswith(_SYSTEM):
@@ -301,6 +312,8 @@ def _left_dependencies(database: str, units: Iterable[Unit]) -> tuple[dict[str, 
     found: dict[str, tuple[str, ...]] = {}
     listings: dict[str, frozenset[str]] = {}
     for unit in units:
+        if precompiled_headers(unit.command):
+            continue  # what is in the precompiled header does not show in gcc's depfile
         for base, log in logs:
             output = unit.object.removeprefix(base + "/")
             names = log.of(output) or log.of(unit.object)
