@@ -61,25 +61,26 @@ def settings(arguments: argparse.Namespace) -> config.Config:
 
 
 class Faces:
-    """Everything that shows a session's events; made late, told early: what comes first waits until it exists."""
+    """Everything that shows a session's events. The file for `--events` is opened at once: one that cannot be written
+    is a reason not to start the program; the rest is imported with the first event, when the program runs."""
 
     def __init__(self, chosen: config.Config, arguments: argparse.Namespace) -> None:
-        self._config = chosen
         self._verbosity = -1 if arguments.quiet else max(arguments.verbose, chosen.log)
-        self._faces: list[Callable[[Event], None]] = []
+        self._plain: Callable[[Event], None] | None = None
+        self._lines: Callable[[Event], None] | None = None
         if chosen.events:
-            # Opened before the program starts: a path that cannot be written is a reason not to start.
             from relive.ui.jsonlines import JsonLines
 
-            self._faces.append(JsonLines(chosen.events))
+            self._lines = JsonLines(chosen.events)
 
     def __call__(self, event: Event) -> None:
-        if not any(type(face).__name__ == "Plain" for face in self._faces):
+        if self._plain is None:
             from relive.ui.plain import Plain
 
-            self._faces.append(Plain(sys.stderr, environ=os.environ, directory=os.getcwd(), verbosity=self._verbosity))
-        for face in self._faces:
-            face(event)
+            self._plain = Plain(sys.stderr, environ=os.environ, directory=os.getcwd(), verbosity=self._verbosity)
+        self._plain(event)
+        if self._lines is not None:
+            self._lines(event)
 
 
 def ask(arguments: argparse.Namespace, command: str, **request: object) -> dict[str, Any]:

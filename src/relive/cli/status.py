@@ -13,8 +13,8 @@ from relive.cli import options
 from relive.errors import Refusal
 from relive.ui.plain import Plain
 
-FIRST = ("generation", "watching", "queued", "refused", "message")
-"""Told in words of their own; what else the engine reports follows as it comes."""
+FIRST = ("generation", "watching", "queued", "refused", "refusals", "message", "reason", "last")
+"""Told in words of their own, or twice; what else the engine reports follows as it comes."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,7 +42,7 @@ def describe(status: Mapping[str, Any]) -> str:
     lines += [face.refusal(Refusal(**refusal)).rstrip("\n") for refusal in status.get("refused", ())]
     lines += status["message"].splitlines() if status.get("message") else []
     for name, value in status.items():
-        if name not in FIRST and name != "reason":
+        if name not in FIRST:
             lines += _value(name.replace("_", " "), value)
     return "\n".join(lines) + "\n"
 

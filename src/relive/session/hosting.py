@@ -23,6 +23,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -213,7 +214,7 @@ class Host:
         startup = self.clock() * 1000
         self._emit(Ready(self.clock(), life.pid, program, prepared.units, prepared.functions, startup))
         for notice in prepared.notices:
-            self._emit(notice)
+            self._emit(replace(notice, t=self.clock()))
         stale = frozenset(unit.source for unit in project.stale())
         if stale and again:
             # Started anew to get the newest code: what was not built is applied now.
