@@ -216,13 +216,8 @@ def test_forced_includes() -> None:
     assert forced_includes("gcc -include a.h --include=b.h -imacros c.h x.c".split()) == ("a.h", "b.h")
 
 
-WORDS = st.lists(
-    st.sampled_from(
-        "-c -o -x -MF -MD -I -D -include -Xclang -- a.c b.c x.o -O2 -g -flto @r -Wp,-MD,x - -gsplit-dwarf".split()
-    )
-    | st.text(max_size=5),
-    max_size=12,
-)
+TELLING = "-c -o -x -MF -MD -I -D -include -Xclang -- a.c b.c x.o -O2 -g -flto @r -Wp,-MD,x - -gsplit-dwarf"
+WORDS = st.lists(st.sampled_from(shlex.split(TELLING)) | st.text(max_size=5), max_size=12)
 
 
 @given(st.sampled_from(["gcc", "ccache", "env", "nice", "cmake", "weird"]), WORDS)

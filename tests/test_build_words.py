@@ -1,4 +1,4 @@
-"""Splitting shell commands and response files. Oracles: `sh` itself, `shlex` where it agrees with sh, and gcc's @file."""
+"""Splitting shell commands and response files. Oracles: `sh`, `shlex` where it agrees with sh, gcc's own @file."""
 
 import shlex
 import subprocess

@@ -139,16 +139,16 @@ class Project:
         unit = self.units.get(unit_key)
         if unit is None:
             return frozenset()
-        self._drop_users(unit_key, self._awaited.pop(unit_key, frozenset()))
-        names = parse_depfile(depfile_text)
-        if not names:
-            self._dependencies.setdefault(unit_key, frozenset((unit.source,)))
-            return frozenset()
-        new = self._project_files(unit.command.directory, names)
+        awaited = self._awaited.pop(unit_key, frozenset())
         old = self._dependencies.get(unit_key, frozenset())
-        self._dependencies[unit_key] = new
-        self._drop_users(unit_key, old - new)
-        return self._add_users(unit_key, new)
+        names = parse_depfile(depfile_text)
+        if names:
+            self._dependencies[unit_key] = self._project_files(unit.command.directory, names)
+        else:
+            self._dependencies[unit_key] = old | {unit.source}
+        fresh = self._add_users(unit_key, self._dependencies[unit_key])
+        self._drop_users(unit_key, old, awaited)
+        return fresh
 
     def note_failure(self, unit_key: str, diagnostics: str) -> frozenset[str]:
         """Finds headers that a failed compilation looked for in vain; returns the paths where they would be found, to
@@ -266,10 +266,10 @@ def find_database(program: str, *, build_dir: str | None, start_dir: str) -> str
     start = os.path.abspath(start_dir)
     if build_dir is not None:
         path = posixpath.normpath(posixpath.join(start, build_dir))
-        if os.path.isdir(path):
+        if posixpath.basename(path) != "compile_commands.json":
             path = posixpath.join(path, "compile_commands.json")
         if not os.path.isfile(path):
-            raise not_found((posixpath.dirname(path),))
+            raise BuildError(f"there is no {path}", "give --build-dir the folder that holds compile_commands.json")
         return path
     if program and "/" not in program:
         program = shutil.which(program) or program
