@@ -24,6 +24,7 @@ lists those that are gone). Directives stand in ``//`` comments, one a line, at 
                     program must differ from a fresh one because its state went on
 ``undone``          the same after undo; ``undo: no``: the case does not try undo, ``identity: no``: nor identity reload
 ``notes``           words that must be found in the notes of a `reload` event
+``functions``       exactly these functions are in the last `applied` event (bare names, any order)
 ``environment``     ``NAME=value`` words added to the environment
 ==================  ==================================================================================================
 
@@ -349,7 +350,8 @@ def main(arguments: list[str]) -> int:
     chosen = [a for a in arguments if a in COMBINATIONS]
     bad = 0
     for name in wanted:
-        for combination in chosen or combinations_of(name)[0]:
+        short, long = combinations_of(name)
+        for combination in short if not chosen else [c for c in chosen if c in short + long]:
             case = load(name, combination)
             with tempfile.TemporaryDirectory() as folder:
                 try:

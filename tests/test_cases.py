@@ -68,6 +68,7 @@ class Player:
         self.done = 0
         self.reloads = 0
         self.notes: list[str] = []
+        self.functions: list[str] = []
 
     def play(self) -> None:
         case = self.case
@@ -88,6 +89,8 @@ class Player:
         words = case.get("notes").split()
         missing = [word for word in words if not any(word in note for note in self.notes)]
         assert not missing, f"wanted {missing} in the notes {self.notes}"
+        if functions := case.get("functions").split():
+            assert sorted(map(_bare, self.functions)) == sorted(functions), f"changed functions: {self.functions}"
         after = _snapshot(first.root / "build")
         assert before == after, f"the build tree was written: {sorted(dict(before.items() ^ after.items()))}"
 
@@ -130,6 +133,7 @@ class Player:
             event = self._settle(live) if several else self._next(live)
             status = self._check_status(event, allowed, point)
             if status == "applied":
+                self.functions = event["functions"]
                 old = list(self._oracle(current).steps[self.done : self.done + self.k])
                 current = version
                 check_honest(case, old, self._expected(current))
@@ -211,3 +215,8 @@ def _snapshot(folder: Path) -> dict[str, tuple[int, int]]:
     """Name → size and time of each file, but for the database, which the case itself may write."""
     files = (p for p in folder.rglob("*") if p.is_file() and p.name != "compile_commands.json")
     return {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in files}
+
+
+def _bare(name: str) -> str:
+    """``a::B<int>::f(int) const`` → ``f``."""
+    return name.partition("(")[0].partition("<")[0].rpartition("::")[2].split()[-1]

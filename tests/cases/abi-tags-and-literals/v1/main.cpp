@@ -1,5 +1,5 @@
 // case: user literals, conversion operators, operator new of a class, structured bindings, if constexpr, fold expressions
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 #include "case.h"
 #include <cstdlib>
 #include <new>

@@ -1,5 +1,5 @@
 // case: frames of the changed recursive function are on the stack; they end as old code, new calls are new
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O0
 #include "case.h"
 
 int walk(int n, int wait) {

@@ -1,5 +1,5 @@
 // case: aliases of a function and of a variable: one address, several names
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O2
 // then: value=13,23,33,43
 // undone: value=44,45
 #include "case.h"

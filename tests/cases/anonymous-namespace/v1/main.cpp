@@ -1,5 +1,5 @@
 // case: anonymous namespaces with the same names in two units; the second member of a struct in one (addend)
-// also: gcc-O2 clang-O0 clang-O2
+// also: gcc-O2
 #include "case.h"
 
 void other(void);

@@ -1,5 +1,5 @@
 // case: a thread spins in a loop whose head is the first instruction of the function, while its bytes are replaced
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O0
 // flags: -fcf-protection=none -fomit-frame-pointer
 // link: -lpthread
 #include "case.h"

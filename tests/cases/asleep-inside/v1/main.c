@@ -1,5 +1,5 @@
 // case: a thread sleeps in a system call inside the changed function; it wakes up in the old code and returns
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O2
 // link: -lpthread
 // then: worker=one,two,two,two
 // undone: worker=two,one

@@ -1,5 +1,5 @@
 // case: extended asm with immediates, memory operands, local labels and a call from asm
-// also: gcc-O2 clang-O0 clang-O2
+// also: gcc-O2
 #include "case.h"
 
 static int cell = 3;

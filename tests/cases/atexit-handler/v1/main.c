@@ -1,6 +1,6 @@
 // case: exit handlers registered by v1 run the new code at exit, in the right order
 // undo: no
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 #include <stdlib.h>
 

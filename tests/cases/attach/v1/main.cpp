@@ -1,6 +1,6 @@
 // case: the program was running before relive came: attach, edit, undo
 // how: attach
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 #include "case.h"
 #include <string>
 

@@ -1,5 +1,5 @@
 // case: calls that the compiler itself makes up (memcpy, memset, strlen as IFUNCs) for big structs and loops
-// also: gcc-O2 clang-O0 clang-O2
+// also: gcc-O2
 #include "case.h"
 
 struct large { char text[600]; int n; };

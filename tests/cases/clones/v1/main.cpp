@@ -1,6 +1,6 @@
 // case: -O2: functions that gcc clones (.constprop, .isra, .part, .cold) change
 // flags: -fno-inline-small-functions
-// also: gcc-O2 clang-O2
+// also: gcc-O2
 #include "case.h"
 #include <cstdlib>
 #include <stdexcept>

@@ -1,5 +1,5 @@
 // case: an interpreter with a static table of label addresses gets an opcode: the old table must not be bound
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O2
 // then: runs=103,104,105,106
 #include "case.h"
 

@@ -1,5 +1,6 @@
 // case: constant tables change: values, length, strings in it; the functions that read them do not
-// also: gcc-O2 clang-O0 clang-O2
+// functions@O0: step
+// also: gcc-O2
 #include "case.h"
 
 static const int primes[] = {2, 3, 5, 7};

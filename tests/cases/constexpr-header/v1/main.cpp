@@ -1,5 +1,5 @@
 // case: constexpr values and functions in a header, used as array sizes of locals, template arguments and case labels
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 #include "config.h"
 

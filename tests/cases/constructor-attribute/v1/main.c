@@ -1,5 +1,5 @@
 // case: a constructor function changes: it is not run again; the variable that it set keeps its value
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 // then: setting=5,5,5,5
 #include "case.h"
 

@@ -1,5 +1,5 @@
 // case: constructors and destructors change (C1/C2, D0/D1/D2), also virtual ones of objects made by the old code
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O0
 #include "case.h"
 
 struct Base {

@@ -1,5 +1,6 @@
 // case: a default argument in a header changes: callers in two units change, the function does not
-// also: gcc-O2 clang-O0
+// functions@O0: step other
+// also: clang-O0
 #include "case.h"
 #include "greet.h"
 

@@ -1,5 +1,5 @@
 // case: destructors at exit run in the reverse order of construction, those of old objects with the new code
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 // undo: no
 #include "case.h"
 

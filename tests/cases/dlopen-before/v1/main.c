@@ -1,7 +1,7 @@
 // case: a plugin that was opened before relive was ready, with RTLD_LOCAL
 // dlopen: libplugin.so plugin.c
 // link: -ldl
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 #include <dlfcn.h>
 

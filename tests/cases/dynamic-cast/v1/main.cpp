@@ -1,5 +1,5 @@
 // case: dynamic_cast and typeid on live objects from new code, and a class that is new
-// also: gcc-O2 clang-O0 clang-O2
+// also: gcc-O2
 #include "case.h"
 #include <typeinfo>
 

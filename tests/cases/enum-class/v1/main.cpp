@@ -1,5 +1,5 @@
 // case: an enum class gets an enumerator and another order; tables and switches over it follow
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 #include "case.h"
 #include "mode.h"
 #include <array>

@@ -1,5 +1,5 @@
 // case: an enumerator inserted in the middle of an enum in a header renumbers the rest in switches and tables of two units
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 #include "color.h"
 

@@ -1,5 +1,5 @@
 // case: the new code throws and catches a class that is new, and rethrows; catches by base, by value, by pointer
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O0
 #include "case.h"
 #include <exception>
 #include <stdexcept>

@@ -1,5 +1,6 @@
 // case: constants of float, double, long double and the sign mask, which live in merged sections
-// also: gcc-O2 clang-O0 clang-O2
+// functions@O0: area half precise
+// also: gcc-O2
 #include "case.h"
 
 __attribute__((noinline)) double area(double r) { return 3.14 * r * r; }

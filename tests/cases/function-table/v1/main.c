@@ -1,5 +1,5 @@
 // case: a constant table of functions gets another order and one more row; a mutable table filled by v1 keeps its pointers
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O2
 // then: kept=plus-two,plus-two,plus-two,plus-two
 #include "case.h"
 

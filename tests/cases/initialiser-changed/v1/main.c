@@ -1,5 +1,5 @@
 // case: a changed initialiser of a mutable variable keeps the live value, and says so
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 // then: speed=5,5,5,5 local=5,6,7,8
 // notes: speed
 #include "case.h"

@@ -1,5 +1,5 @@
 // case: an inline function and an inline method in a header, used by three units, with one static for all
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O2
 #include "case.h"
 #include "common.h"
 

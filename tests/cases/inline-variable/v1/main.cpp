@@ -1,5 +1,5 @@
 // case: inline variables (one for all units), constexpr and with a constructor, in a header
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 #include "settings.h"
 

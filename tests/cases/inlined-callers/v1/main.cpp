@@ -1,5 +1,5 @@
 // case: -O2: a method in a header is inlined into callers of two units, at several depths
-// also: gcc-O2 clang-O2
+// also: gcc-O2
 #include "case.h"
 #include "value.h"
 

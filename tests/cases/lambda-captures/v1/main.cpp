@@ -1,5 +1,5 @@
 // case: the captures of a lambda change that nobody keeps
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 #include "case.h"
 
 template <typename F> __attribute__((noinline)) static int apply(F f) { return f(2); }

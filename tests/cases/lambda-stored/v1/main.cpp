@@ -1,5 +1,5 @@
 // case: lambdas that v1 stored in std::function objects keep what they captured and run the new bodies
-// also: gcc-O2 clang-O0 clang-O2
+// also: gcc-O2
 #include "case.h"
 #include <functional>
 #include <string>

@@ -1,5 +1,5 @@
 // case: data of libc that the program never used (environ, stderr, optarg): PIE code assumes a copy relocation for it
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O0
 // environment: CASE_WORD=found
 #include "case.h"
 

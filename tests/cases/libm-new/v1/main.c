@@ -1,6 +1,6 @@
 // case: functions of a library that is on the link line but was not needed (--as-needed dropped libm)
 // link: -Wl,--as-needed -lm
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 #include "case.h"
 
 double cube_root(double x) { return x / 3; }

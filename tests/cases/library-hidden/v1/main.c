@@ -1,7 +1,7 @@
 // case: hidden visibility in a library: several units share a hidden function and a hidden variable
 // lib: libh.so a.c b.c
 // flags: -fvisibility=hidden
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 
 __attribute__((visibility("default"))) int api(int x);

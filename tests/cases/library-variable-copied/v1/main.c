@@ -1,7 +1,7 @@
 // case: a variable of a library that the program uses through a copy relocation: one variable for both
 // lib: libv.so v.c
 // flags: -fno-pie
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 
 extern int level;

@@ -1,4 +1,5 @@
 // case: functions and state of a shared library; one exported function calls another through the library's own PLT
+// functions@O0: shape_name shape_area shape_detail
 // lib: libshape.so shape.c detail.c
 // also: gcc-O2 clang-O0 clang-O2
 #include "case.h"

@@ -1,5 +1,6 @@
 // case: a function of more than 64 KiB of code
-// also: gcc-O2 clang-O0
+// functions@O0: churn
+// also: gcc-O2
 #include "case.h"
 
 #define R1(n) x = x * 3 + n; y ^= x >> 7; if (y % 11 == n % 11) x += y;

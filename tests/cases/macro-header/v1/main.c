@@ -1,5 +1,5 @@
 // case: a macro in a header changes, seen by two units through another header
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 #include "api.h"
 

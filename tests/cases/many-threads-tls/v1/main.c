@@ -1,5 +1,5 @@
 // case: a new static and a new __thread variable arrive while twelve threads run the changed function
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 // link: -lpthread
 #include "case.h"
 #include <pthread.h>

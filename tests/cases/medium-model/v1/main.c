@@ -1,7 +1,7 @@
 // case: medium code model: big arrays in .lbss and .ldata beyond 32 bits (right or refused)
 // expect: applied|refused
 // flags: -mcmodel=medium
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 
 static char big[200000];

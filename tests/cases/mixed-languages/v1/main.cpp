@@ -1,5 +1,5 @@
 // case: C and C++ units in one program, extern "C" between them, both edited in one save
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 #include <string>
 

@@ -1,5 +1,6 @@
 // case: main changes, which never returns: it goes on as it is, the other function is new, and the user is told
-// also: gcc-O2 clang-O0 clang-O2
+// functions@O0: main helper
+// also: gcc-O2
 // then: main=one,one,one,one
 // notes: main
 #include "case.h"

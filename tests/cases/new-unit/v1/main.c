@@ -1,6 +1,6 @@
 // save: settle
 // case: a new file appears, with an entry in compile_commands.json, and is called
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 
 void step(void) { puts("alone"); }

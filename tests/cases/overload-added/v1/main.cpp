@@ -1,5 +1,5 @@
 // case: a better overload is added: calls in unchanged functions go to it
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 #include "case.h"
 #include "show.h"
 

@@ -1,5 +1,5 @@
 // case: an interface in a header, implementations in two units and their factory; one implementation and a new one change live
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 #include "case.h"
 #include "iface.h"
 #include <memory>

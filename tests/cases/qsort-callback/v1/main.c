@@ -1,5 +1,6 @@
 // case: a comparison function that libc calls changes
-// also: gcc-O2 clang-O0
+// functions@O0: compare
+// also: clang-O0
 #include "case.h"
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 // case: a huge closure of new template instantiations arrives at once (std::regex)
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 #include "case.h"
 #include <string>
 

@@ -1,5 +1,6 @@
 // case: two units with the same file name in different folders, with the same static names
-// also: gcc-O2 clang-O0 clang-O2
+// functions@O0: show show
+// also: clang-O0
 #include "case.h"
 
 void show_left(void);

@@ -1,5 +1,5 @@
 // case: functions and variables in sections of the user's own names
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O2
 #include "case.h"
 
 __attribute__((section(".my_text"))) int special(int x) { return x + 1; }

@@ -1,5 +1,5 @@
 // case: setjmp in an old frame that stays on the stack, longjmp out of changed functions through a changed frame
-// also: gcc-O2 clang-O0 clang-O2
+// also: gcc-O2
 #include "case.h"
 #include <setjmp.h>
 

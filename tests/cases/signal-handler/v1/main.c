@@ -1,5 +1,6 @@
 // case: a signal handler that v1 installed changes; installed on an alternate stack, with a mask that the program blocks
-// also: gcc-O2 clang-O0 clang-O2
+// functions@O0: on_signal step
+// also: clang-O0
 #include "case.h"
 #include <signal.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 // case: a global function in a header gets a parameter before the others; callers in two units, by call and by pointer
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O2
 #include "case.h"
 #include "scale.h"
 

@@ -1,5 +1,5 @@
 // case: a static function gets a parameter and another return type; its callers in the unit with it
-// also: gcc-O2 clang-O0 clang-O2
+// also: gcc-O2
 #include "case.h"
 
 __attribute__((noinline)) static int area(int w) { return w * w; }

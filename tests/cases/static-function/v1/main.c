@@ -1,4 +1,5 @@
 // case: the body of a static function changes; at -O2 it is inlined into its caller
+// functions@O0: scale
 // also: gcc-O2 clang-O0 clang-O2
 #include "case.h"
 

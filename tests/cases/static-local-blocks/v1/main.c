@@ -1,6 +1,6 @@
 // case: two statics of one name in two blocks of one function, and a third block inserted before them
 // expect: applied|refused
-// also: gcc-O2 clang-O0
+// also: clang-O0
 // then: inserted=901,902,903,904
 #include "case.h"
 

@@ -1,5 +1,5 @@
 // case: new function-local statics with constructors, one inside a template and one behind a condition
-// also: gcc-O2 clang-O0 clang-O2
+// also: gcc-O2
 // undo: no
 #include "case.h"
 #include <string>

@@ -1,5 +1,5 @@
 // case: gcc numbers function-local statics over the unit (count.0, count.1); one inserted before shifts them all
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 // then: fresh=51,52,53,54
 #include "case.h"
 

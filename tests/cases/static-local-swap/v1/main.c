@@ -1,5 +1,5 @@
 // case: two functions with a static of the same name change places in the file
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 
 static int ticks(void) {

@@ -1,5 +1,5 @@
 // case: callbacks registered by v1: free functions, bound methods, functors, in another unit's container
-// also: gcc-O2 clang-O0 clang-O2
+// also: gcc-O2
 #include "case.h"
 #include "registry.h"
 

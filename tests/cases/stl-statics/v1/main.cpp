@@ -1,5 +1,5 @@
 // case: containers filled by the old code are used, grown and searched by the new code
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O0
 #include "case.h"
 #include <map>
 #include <memory>

@@ -1,5 +1,5 @@
 // case: literals change where the compiler merges equal ones and shares tails ("world" lies inside "hello world")
-// also: gcc-O2 clang-O2
+// also: gcc-O2
 #include "case.h"
 
 static const char *kept;

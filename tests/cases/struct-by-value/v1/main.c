@@ -1,5 +1,6 @@
 // case: structs by value in registers, in SSE registers and in memory (hidden pointer)
-// also: gcc-O2 clang-O0 clang-O2
+// functions@O0: grow turn fill
+// also: clang-O0
 #include "case.h"
 
 typedef struct { int x; long y; } small;

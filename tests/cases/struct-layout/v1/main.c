@@ -1,6 +1,6 @@
 // case: a field is inserted into a struct that lives: refused, and the program goes on as it was
 // expect: refused:layout-changed
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 #include "shape.h"
 

@@ -1,5 +1,5 @@
 // case: a big switch (jump table in .rodata) gets more labels
-// also: gcc-O2 clang-O0 clang-O2
+// also: gcc-O2
 #include "case.h"
 
 int pick(int n) {

@@ -1,6 +1,6 @@
 // case: a thread_local object of another unit, reached through its wrapper (_ZTW), and inside a function
 // link: -lpthread
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 #include "worker.h"
 #include <string>

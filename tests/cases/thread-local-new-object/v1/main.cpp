@@ -1,7 +1,7 @@
 // case: a new thread_local with a constructor, in threads that exist and in later ones (right or refused)
 // expect: applied|refused
 // link: -lpthread
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 #include "case.h"
 #include "worker.h"
 #include <string>

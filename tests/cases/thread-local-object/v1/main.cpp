@@ -1,6 +1,6 @@
 // case: thread_local objects with constructors keep their value in each thread; they are made again in none
 // link: -lpthread
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O2
 #include "case.h"
 #include "worker.h"
 #include <string>

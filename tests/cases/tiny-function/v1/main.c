@@ -1,5 +1,5 @@
 // case: empty functions of one to four bytes beside each other get bodies; called and through pointers
-// also: gcc-O2 clang-O0 clang-O2
+// also: gcc-O2
 #include "case.h"
 
 __attribute__((noinline)) void nothing(void) { __asm__ volatile(""); }

@@ -1,5 +1,5 @@
 // case: initial-exec by attribute, and an extern thread variable of another unit
-// also: gcc-O2 clang-O2
+// also: clang-O2
 // link: -lpthread
 #include "case.h"
 #include "worker.h"

@@ -1,5 +1,5 @@
 // case: a new __thread variable: its initial value in threads that exist and in one that starts later
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O2
 // link: -lpthread
 // undo: yes
 #include "case.h"

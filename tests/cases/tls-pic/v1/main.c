@@ -1,5 +1,5 @@
 // case: __thread variables with every access model: -fPIC main program and a library (general dynamic, local dynamic)
-// also: gcc-O2 clang-O0 clang-O2
+// also: gcc-O2
 // link: -lpthread
 // flags: -fPIC
 // lib: libcounter.so counter.c

@@ -1,7 +1,7 @@
 // case: stack protector, fortify, control-flow protection and -ffunction-sections of the user's own flags
 // flags: -fstack-protector-all -fcf-protection=full -ffunction-sections -fdata-sections -fno-plt -fno-common
 // link: -Wl,--gc-sections -Wl,-z,now -Wl,-z,relro
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O2
 #include "case.h"
 
 static int used;

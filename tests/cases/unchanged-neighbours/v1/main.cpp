@@ -1,5 +1,6 @@
 // case: lines shift and asserts change __LINE__; functions that use it change, the statics of all others stay
-// also: gcc-O2 clang-O0
+// functions@O0: line
+// also: gcc-O2
 #include "case.h"
 
 static int line() { return __LINE__; }

@@ -1,6 +1,6 @@
 // case: a static variable gets another type of the same size: refused
 // expect: refused:variable-retyped
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 #include "case.h"
 
 static int level = 3;

@@ -1,5 +1,6 @@
 // case: a variadic function changes, with integers, doubles and a forwarded va_list
-// also: gcc-O2 clang-O0 clang-O2
+// functions@O0: say sum
+// also: gcc-O2
 #include "case.h"
 #include <stdarg.h>
 

@@ -1,5 +1,5 @@
 // case: an overridden virtual function changes; called on live objects through base pointers
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O0
 #include "case.h"
 #include <memory>
 #include <vector>

@@ -1,5 +1,5 @@
 // case: weak functions: one is overridden by a strong one and must stay so, one is used, one is undefined and null
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O0
 #include "case.h"
 
 __attribute__((weak)) const char *overridden(void) { return "weak one"; }
