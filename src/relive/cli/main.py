@@ -74,6 +74,13 @@ def _run(verb: str, argv: Sequence[str]) -> int:
     except ReliveError as error:
         _complain(str(error), error.hint)
         return OWN_FAILURE if verb in PROGRAM_VERBS else error.exit_code
+    except Exception:
+        if verb not in PROGRAM_VERBS:
+            raise
+        import traceback  # a bug of ours: shown as one, with the status that says whose failure it is
+
+        traceback.print_exc()
+        return OWN_FAILURE
 
 
 def _enter(directory: str) -> None:

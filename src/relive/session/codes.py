@@ -31,8 +31,7 @@ _ALL = (
         "",
         "Whether such a variable lives already cannot be told without a name, and a second copy of it would split the "
         "state in two. Compilers make them rarely (merged globals, some vectorised tables).",
-        "Compile the unit with -fno-merge-constants, -fno-section-anchors and without -fmerge-all-constants, or restart "
-        "the program.",
+        "Compile the unit without -fmerge-all-constants and -fsection-anchors, or restart the program.",
     ),
     Code(
         "function-folded",
@@ -58,6 +57,96 @@ _ALL = (
         "Restart the program.",
     ),
     Code(
+        "ambiguous-unit",
+        "Two places in the program fit the unit equally well",
+        "",
+        "The program holds several units of the same file name with the same code (one source in two static "
+        "libraries, two copies of `util.c`). Which statics belong to which cannot be told.",
+        "Rename one of the files, or build with -g.",
+    ),
+    Code(
+        "bad-object",
+        "An object file cannot be read",
+        "",
+        "It is truncated or not an x86-64 ELF object: the build was interrupted, or the disk was full.",
+        "Build the project and restart the program.",
+    ),
+    Code(
+        "breakpoint-at-entry",
+        "A debugger has a breakpoint in the first bytes of the function",
+        "(gdb) break *World::step\n-    energy += 1;\n+    energy += 2;",
+        "Those bytes are what a reload replaces; two owners of the same bytes would restore each other's.",
+        "Remove the breakpoint and save again; a breakpoint further into the function is no obstacle.",
+    ),
+    Code(
+        "code-altered",
+        "The process does not hold the bytes that relive expects",
+        "",
+        "Something else writes into the program's code or tables: a debugger, a hooking library, a profiler.",
+        "Remove it and save again.",
+    ),
+    Code(
+        "data-out-of-reach",
+        "A library's variable is more than 2 GB away",
+        "+extern char **environ;   // in a unit compiled with -fno-pic",
+        "The new code reaches for the variable with a 32-bit distance. relive compiled the unit once more with access "
+        "through the GOT, and the compiler still made such a reference.",
+        "Compile the unit with -fPIC, or restart the program.",
+    ),
+    Code(
+        "entry-not-patchable",
+        "Something inside the function jumps back to its first bytes",
+        "-void loop() { for (;;) tick(1); }\n+void loop() { for (;;) tick(2); }   // -O2: the loop begins at the entry",
+        "A redirect takes the first five bytes; a jump into the middle of them would land inside it.",
+        "Put the body of the loop into a function of its own, or restart the program.",
+    ),
+    Code(
+        "entry-too-short",
+        "The function is shorter than a jump and the next one follows at once",
+        "-int zero() { return 0; }\n+int zero() { return 1; }   // compiled with -falign-functions=1 or -Os",
+        "A redirect takes five bytes; these would be the next function's.",
+        "Compile with -falign-functions=16 (the default of -O2), or restart the program.",
+    ),
+    Code(
+        "lto-object",
+        "The unit is compiled for link-time optimisation",
+        "",
+        "Its object holds the compiler's intermediate language; what runs was made by the linker out of all units "
+        "together and has no counterpart in one of them.",
+        "Build without -flto.",
+    ),
+    Code(
+        "no-baseline",
+        "There is no object file of the unit",
+        "",
+        "relive compares new code with the object that the program was linked from. It is gone, and what the source "
+        "was then is not known.",
+        "Build the project and restart the program.",
+    ),
+    Code(
+        "no-safe-moment",
+        "A thread stays inside of what must change",
+        "",
+        "Several things must change in one step, and a thread sat in the bytes in question for the whole time allowed.",
+        "Save again when the program does something else.",
+    ),
+    Code(
+        "not-what-runs",
+        "The object is not the one that the program was linked from",
+        "",
+        "Functions of the object differ from those in the executable: it was compiled again after the program was "
+        "linked or started, or with other flags.",
+        "Build the project and restart the program.",
+    ),
+    Code(
+        "tls-pool-full",
+        "Too many new thread-locals",
+        "+static thread_local char scratch[100000];",
+        "Every thread has its thread-locals at a fixed place, made when it starts. The agent keeps some room there for "
+        "new ones, and it is used up.",
+        "Restart the program.",
+    ),
+    Code(
         "tls-dynamic",
         "New code wants a thread-local of a dlopened library at a fixed offset",
         "-thread_local int depth;            // in a plugin built with -ftls-model=initial-exec\n"
@@ -78,8 +167,8 @@ _ALL = (
         "unsupported-relocation",
         "The object file holds a kind of reference that relive cannot link",
         "",
-        "Every kind that gcc and clang emit for the small and medium code models is known. Others come from hand-written "
-        "assembly or from -mcmodel=large.",
+        "Every kind that gcc and clang emit for the small code model is known. Others come from hand-written assembly, "
+        "from -mcmodel=medium or -mcmodel=large.",
         "Compile that unit for the small code model (the default), or restart the program.",
     ),
     Code(
