@@ -1,0 +1,19 @@
+/* The agent's first thread: finds the host, answers it, and waits for another one when it has gone. */
+#ifndef RELIVE_TALK_H
+#define RELIVE_TALK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "protocol.h"
+
+enum { SOCKET_PATH_LIMIT = 1024 };
+
+/* Where the host listens from now on; a waiting agent tries at once. False: it is talking to a host (its pid in *busy). */
+bool talk_summon(const char *socket_path, const uint8_t token[RELIVE_TOKEN_SIZE], int *busy);
+/* The thread's main function. */
+void *talk_main(void *unused);
+void talk_fork_child(void);
+
+#endif
