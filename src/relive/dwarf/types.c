@@ -1,0 +1,539 @@
+/* Canonical spellings, layout and vtable texts, and their hashes.
+ *
+ * A spelling names structs by name and resolves typedefs, so two types spelled alike are the same type as far as one
+ * object file can tell.  What a struct holds is its layout text, one line an entry, made to be read by people and
+ * taken apart by compare.py:
+ *     struct size 24 align 8
+ *     0 base game::Thing            virtual base at vtable -24 game::Mixin
+ *     8 vptr                        8 health: int
+ *     12.3 flags: unsigned int:5    RED = 2
+ * Anonymous structs and unions are entered in place.  Access, declaration lines, static members and functions that are
+ * not virtual are not in it: they do not matter to an object in memory.  The vtable text has the slots that the class
+ * itself declares.  `contained` hashes what a variable of the type holds by value, all the way down. */
+#include "reader.h"
+
+#include "codes.h"
+
+#include <stdlib.h>
+
+#define LONGEST 16384 /* of one spelling; a longer one (garbage, or a huge unnamed struct) is cut and hashed */
+
+
+/* ---- small things ---- */
+static void add_type(Dwarf *r, const Die *d, Buf *b, unsigned depth)
+{
+    if (HAS(d, A_TYPE))
+        buf_str(r, b, spell(r, d->v[A_TYPE].u, depth).text);
+    else
+        buf_text(r, b, "void");
+}
+
+static bool is_record(uint16_t tag)
+{
+    return tag == TAG_STRUCTURE || tag == TAG_CLASS || tag == TAG_UNION || tag == TAG_INTERFACE;
+}
+
+static bool is_transparent(uint16_t tag) /* says nothing about the layout of what it wraps */
+{
+    return tag == TAG_TYPEDEF || tag == TAG_CONST || tag == TAG_VOLATILE || tag == TAG_RESTRICT || tag == TAG_ATOMIC
+        || tag == TAG_IMMUTABLE || tag == TAG_TEMPLATE_ALIAS;
+}
+
+/* Reads the type at off without typedefs and qualifiers; false: there is none. */
+static bool strip(Dwarf *r, uint64_t off, Die *d)
+{
+    for (unsigned step = 0; off && step < DEPTH; step++) {
+        die_at(r, off, d);
+        if (!is_transparent(d->abbrev->tag))
+            return true;
+        off = HAS(d, A_TYPE) ? d->v[A_TYPE].u : 0;
+    }
+    return false;
+}
+
+static bool is_block(const Val *v)
+{
+    return v->form == FORM_EXPRLOC || v->form == FORM_BLOCK || v->form == FORM_BLOCK1 || v->form == FORM_BLOCK2 || v->form == FORM_BLOCK4;
+}
+
+static bool is_signed(const Val *v) { return v->form == FORM_SDATA || v->form == FORM_IMPLICIT_CONST; }
+
+/* A constant, or an expression that only adds one (DWARF 2 members, gcc's vtable slots); false: something else. */
+static bool constant(Dwarf *r, const Val *v, uint64_t *out)
+{
+    *out = v->u;
+    if (!is_block(v))
+        return true;
+    const uint8_t *p = v->p, *end = p + v->u;
+    if (p == end || (*p != OP_PLUS_UCONST && *p != OP_CONSTU))
+        return false;
+    p++;
+    *out = read_uleb(r, &p, end);
+    return p == end;
+}
+
+/* ---- base types: a name alone where it means what it means on x86-64, else with encoding and size ---- */
+static void add_base(Dwarf *r, const Die *d, Buf *b)
+{
+    static const struct { const char *name; uint8_t encoding, size; } USUAL[] = {
+        {"int", 5, 4}, {"char", 6, 1}, {"unsigned int", 7, 4}, {"float", 4, 4}, {"double", 4, 8}, {"bool", 2, 1}, {"_Bool", 2, 1},
+        {"long int", 5, 8}, {"long", 5, 8}, {"long unsigned int", 7, 8}, {"unsigned long", 7, 8}, {"short int", 5, 2}, {"short", 5, 2},
+        {"short unsigned int", 7, 2}, {"unsigned short", 7, 2}, {"unsigned char", 8, 1}, {"signed char", 6, 1}, {"long long int", 5, 8},
+        {"long long", 5, 8}, {"long long unsigned int", 7, 8}, {"unsigned long long", 7, 8}, {"wchar_t", 5, 4}, {"char16_t", 16, 2},
+        {"char32_t", 16, 4}, {"char8_t", 16, 1}, {"long double", 4, 16}, {"__int128", 5, 16}, {"__int128 unsigned", 7, 16},
+        {"unsigned __int128", 7, 16}, {"_Float128", 4, 16}, {"__float128", 4, 16},
+    };
+    Str name = die_text(r, d, A_NAME);
+    uint64_t encoding = HAS(d, A_ENCODING) ? d->v[A_ENCODING].u : 0, size = HAS(d, A_SIZE) ? d->v[A_SIZE].u : 0;
+    buf_str(r, b, name);
+    for (unsigned i = 0; i < sizeof USUAL / sizeof *USUAL; i++)
+        if (USUAL[i].encoding == encoding && USUAL[i].size == size && same(name, USUAL[i].name))
+            return;
+    buf_format(r, b, "{encoding %llu, %llu bytes}", (unsigned long long)encoding, (unsigned long long)size);
+}
+
+/* ---- spellings ---- */
+static Spelling keep(Dwarf *r, Buf *b, uint64_t split, bool parens)
+{
+    if (b->n > LONGEST) {
+        uint64_t hash = hash_bytes(b->p, b->n, 0);
+        b->n = 256;
+        buf_format(r, b, "... {%016llx}", (unsigned long long)hash);
+        split = b->n;
+        parens = false;
+    }
+    Spelling s = {.text = buf_keep(r, b), .split = (uint32_t)split, .parens = parens};
+    buf_pop(r);
+    return s;
+}
+
+static Spelling plain(Str s) { return (Spelling){.text = s, .split = (uint32_t)s.n}; }
+
+static Spelling pointer(Dwarf *r, Spelling to, const char *sign)
+{
+    Buf *b = buf_push(r);
+    buf_add(r, b, to.text.p, to.split);
+    if (to.parens)
+        buf_text(r, b, "(");
+    buf_text(r, b, sign);
+    uint64_t split = b->n;
+    if (to.parens)
+        buf_text(r, b, ")");
+    buf_add(r, b, to.text.p + to.split, to.text.n - to.split);
+    return keep(r, b, split, false);
+}
+
+static Spelling qualified(Dwarf *r, Spelling of, const char *word)
+{
+    Buf *b = buf_push(r);
+    bool behind = of.split && strchr("*&", of.text.p[of.split - 1]); /* int* const */
+    uint64_t split = of.split + strlen(word) + 1;
+    if (!behind && of.text.n > strlen(word) && !memcmp(of.text.p, word, strlen(word)) && of.text.p[strlen(word)] == ' ') {
+        buf_pop(r); /* gcc says it of an array and of its elements */
+        return of;
+    }
+    if (behind) {
+        buf_add(r, b, of.text.p, of.split);
+        buf_text(r, b, " ");
+        buf_text(r, b, word);
+        buf_add(r, b, of.text.p + of.split, of.text.n - of.split);
+    } else {
+        buf_text(r, b, word);
+        buf_text(r, b, " ");
+        buf_str(r, b, of.text);
+    }
+    return keep(r, b, split, of.parens);
+}
+
+static Spelling array(Dwarf *r, const Die *d, unsigned depth)
+{
+    Spelling of = HAS(d, A_TYPE) ? spell(r, d->v[A_TYPE].u, depth) : plain(str_of("void"));
+    Buf *b = buf_push(r);
+    Die bound;
+    buf_add(r, b, of.text.p, of.split);
+    Kids kids = kids_of(d);
+    for (const Abbrev *a; (a = kids_next(r, &kids)) != NULL;) {
+        if (a->tag != TAG_SUBRANGE)
+            continue;
+        kids_read(r, &kids, &bound);
+        uint64_t n = 0;
+        if (HAS(&bound, A_COUNT) && !is_block(&bound.v[A_COUNT]))
+            n = bound.v[A_COUNT].u;
+        else if (HAS(&bound, A_UPPER) && !is_block(&bound.v[A_UPPER]))
+            n = bound.v[A_UPPER].u + 1;
+        if (HAS(&bound, A_COUNT) || HAS(&bound, A_UPPER))
+            buf_format(r, b, "[%llu]", (unsigned long long)n);
+        else
+            buf_text(r, b, "[]");
+    }
+    buf_add(r, b, of.text.p + of.split, of.text.n - of.split);
+    if (HAS(d, A_VECTOR))
+        buf_text(r, b, " vector");
+    return keep(r, b, of.split, true);
+}
+
+/* "(int, char const*, ...)" of a function or function type; a method's `this` shows as a trailing const only. */
+void spell_parameters(Dwarf *r, const Die *d, Buf *b, unsigned depth)
+{
+    Die parameter, to;
+    bool first = true, constant_this = false;
+    buf_text(r, b, "(");
+    Kids kids = kids_of(d);
+    for (const Abbrev *a; (a = kids_next(r, &kids)) != NULL;) {
+        bool dots = a->tag == TAG_UNSPECIFIED_PARAMETERS;
+        if (a->tag != TAG_PARAMETER && !dots)
+            continue;
+        kids_read(r, &kids, &parameter);
+        for (unsigned step = 0; !dots && !HAS(&parameter, A_TYPE) && HAS(&parameter, A_ORIGIN) && step < 8; step++)
+            die_at(r, parameter.v[A_ORIGIN].u, &parameter);
+        if (!dots && HAS(&parameter, A_ARTIFICIAL) && first) { /* `this`: X* or X const*, gcc adds const to the pointer */
+            for (unsigned step = 0; HAS(&parameter, A_TYPE) && parameter.v[A_TYPE].u && step < 4; step++) {
+                die_at(r, parameter.v[A_TYPE].u, &to);
+                parameter = to;
+                if (to.abbrev->tag == TAG_POINTER) {
+                    if (HAS(&to, A_TYPE) && to.v[A_TYPE].u)
+                        die_at(r, to.v[A_TYPE].u, &to);
+                    constant_this = to.abbrev->tag == TAG_CONST;
+                    break;
+                }
+            }
+            continue;
+        }
+        if (!first)
+            buf_text(r, b, ", ");
+        first = false;
+        if (dots)
+            buf_text(r, b, "...");
+        else
+            add_type(r, &parameter, b, depth);
+    }
+    buf_text(r, b, constant_this ? ") const" : ")");
+}
+
+static Spelling function(Dwarf *r, const Die *d, unsigned depth)
+{
+    Spelling result = HAS(d, A_TYPE) ? spell(r, d->v[A_TYPE].u, depth) : plain(str_of("void"));
+    Buf *b = buf_push(r);
+    buf_add(r, b, result.text.p, result.split);
+    if (result.split == result.text.n || result.text.p[result.split - 1] != '*')
+        buf_text(r, b, " ");
+    uint64_t split = b->n;
+    spell_parameters(r, d, b, depth);
+    buf_add(r, b, result.text.p + result.split, result.text.n - result.split);
+    return keep(r, b, split, true);
+}
+
+static void body(Dwarf *r, const Die *d, Buf *text, const char *end, uint64_t at, uint64_t *contained, unsigned depth);
+
+static Spelling unnamed(Dwarf *r, const Die *d, unsigned depth)
+{
+    Buf *b = buf_push(r);
+    uint64_t unused = 0, virtuals = r->virtuals.n;
+    uint16_t tag = d->abbrev->tag;
+    buf_text(r, b, tag == TAG_UNION ? "union" : tag == TAG_ENUMERATION ? "enum" : "struct");
+    buf_format(r, b, "(%llu) { ", (unsigned long long)(HAS(d, A_SIZE) ? d->v[A_SIZE].u : 0));
+    body(r, d, b, "; ", 0, &unused, depth);
+    r->virtuals.n = virtuals;
+    buf_text(r, b, "}");
+    return keep(r, b, b->n, false);
+}
+
+static Spelling spell_die(Dwarf *r, const Die *d, unsigned depth)
+{
+    uint16_t tag = d->abbrev->tag;
+    Spelling to = plain(str_of("void"));
+    uint32_t type;
+    Buf *b;
+    switch (tag) {
+    case TAG_BASE:
+        b = buf_push(r);
+        add_base(r, d, b);
+        return keep(r, b, b->n, false);
+    case TAG_UNSPECIFIED_TYPE: return plain(die_text(r, d, A_NAME));
+    case TAG_STRUCTURE: case TAG_CLASS: case TAG_UNION: case TAG_INTERFACE: case TAG_ENUMERATION:
+        type = map_get(&r->type_of, d->off);
+        if (type == NONE)
+            fail(r, "a reference points into the middle of an entry");
+        return r->types.v[type].flags & T_UNNAMED ? unnamed(r, d, depth) : plain(r->types.v[type].spell);
+    case TAG_ARRAY: return array(r, d, depth);
+    case TAG_SUBROUTINE: return function(r, d, depth);
+    default: break;
+    }
+    if (HAS(d, A_TYPE))
+        to = spell(r, d->v[A_TYPE].u, depth);
+    switch (tag) {
+    case TAG_TYPEDEF: case TAG_TEMPLATE_ALIAS: case TAG_RESTRICT: case TAG_IMMUTABLE: return to;
+    case TAG_CONST: return qualified(r, to, "const");
+    case TAG_VOLATILE: return qualified(r, to, "volatile");
+    case TAG_ATOMIC: return qualified(r, to, "_Atomic");
+    case TAG_POINTER: return pointer(r, to, "*");
+    case TAG_REFERENCE: return pointer(r, to, "&");
+    case TAG_RVALUE_REFERENCE: return pointer(r, to, "&&");
+    case TAG_PTR_TO_MEMBER: {
+        b = buf_push(r);
+        buf_text(r, b, to.parens || !to.text.n ? "" : " ");
+        if (HAS(d, A_CONTAINING))
+            buf_str(r, b, spell(r, d->v[A_CONTAINING].u, depth).text);
+        buf_add(r, b, "::*", 4); /* with its NUL */
+        to = pointer(r, to, b->p);
+        buf_pop(r);
+        return to;
+    }
+    default:
+        b = buf_push(r);
+        buf_format(r, b, "<tag 0x%x ", tag);
+        buf_str(r, b, to.text);
+        buf_text(r, b, ">");
+        return keep(r, b, b->n, false);
+    }
+}
+
+Spelling spell(Dwarf *r, uint64_t off, unsigned depth)
+{
+    if (!off)
+        return plain(str_of("<unknown type>"));
+    uint32_t known = map_get(&r->spelling_of, off);
+    if (known != NONE)
+        return r->spellings.v[known];
+    if (depth > DEPTH)
+        fail(r, "the debug information is nested too deep");
+    Die d;
+    die_at(r, off, &d);
+    known = (uint32_t)r->spellings.n;
+    *PUSH(r, r->spellings) = plain(str_of("<recursive>"));
+    map_put(r, &r->spelling_of, off, known);
+    Spelling s = spell_die(r, &d, depth + 1);
+    return r->spellings.v[known] = s;
+}
+
+/* ---- layouts ---- */
+static uint64_t layout_of(Dwarf *r, const Die *d, unsigned depth)
+{
+    uint32_t type = map_get(&r->type_of, d->off);
+    uint64_t result = 0;
+    if (type == NONE)
+        return 0;
+    if (r->types.v[type].flags & T_UNNAMED) { /* its text is part of the spelling */
+        Buf *b = buf_push(r);
+        uint64_t virtuals = r->virtuals.n;
+        body(r, d, b, "\n", 0, &result, depth);
+        r->virtuals.n = virtuals;
+        buf_pop(r);
+        return result;
+    }
+    layout_type(r, type, NULL, NULL, depth);
+    return r->types.v[type].contained;
+}
+
+/* Hash of everything that the type at off holds by value, beyond its spelling; 0 for pointers and base types.
+ * Of an enumeration only its size counts: a new enumerator changes no object. */
+uint64_t contained_hash(Dwarf *r, uint64_t off, unsigned depth)
+{
+    Die d;
+    if (depth > DEPTH)
+        fail(r, "the debug information is nested too deep");
+    if (!off)
+        return 0;
+    uint32_t known = map_get(&r->contained_of, off);
+    if (known != NONE)
+        return r->contained.v[known];
+    known = (uint32_t)r->contained.n;
+    *PUSH(r, r->contained) = 0;
+    map_put(r, &r->contained_of, off, known);
+    uint64_t result = 0;
+    die_at(r, off, &d);
+    uint16_t tag = d.abbrev->tag;
+    if (is_transparent(tag) || tag == TAG_ARRAY) {
+        result = HAS(&d, A_TYPE) ? contained_hash(r, d.v[A_TYPE].u, depth + 1) : 0;
+    } else if (tag == TAG_ENUMERATION) {
+        result = mix(HAS(&d, A_SIZE) ? d.v[A_SIZE].u : 0, 0x656e756d);
+    } else if (is_record(tag)) {
+        uint64_t definition = definition_of(r, &d);
+        if (definition) {
+            if (definition != off)
+                die_at(r, definition, &d);
+            result = layout_of(r, &d, depth + 1);
+        }
+    }
+    return r->contained.v[known] = result;
+}
+
+static void add_virtual_base(Dwarf *r, Buf *b, const Val *v)
+{
+    /* gcc and clang: DW_OP_dup, deref, const1u N | constu N, minus, deref, plus: N is where the vtable holds the offset */
+    const uint8_t *p = v->p, *end = p + (is_block(v) ? v->u : 0);
+    if (end - p > 6 && p[0] == OP_DUP && p[1] == OP_DEREF && (p[2] == OP_CONST1U || p[2] == OP_CONSTU)) {
+        p += 3;
+        buf_format(r, b, "virtual base at vtable -%llu ", (unsigned long long)read_uleb(r, &p, end));
+        return;
+    }
+    buf_text(r, b, "virtual base at ");
+    for (unsigned i = 0; p < end && i < 32; p++, i++)
+        buf_format(r, b, "%02x", *p);
+    buf_text(r, b, " ");
+}
+
+static void base_class(Dwarf *r, const Die *d, Buf *text, uint64_t at, uint64_t *contained, unsigned depth)
+{
+    uint64_t offset = 0;
+    const Val *where = &d->v[A_MEMBER_LOCATION];
+    if (HAS(d, A_VIRTUALITY) && d->v[A_VIRTUALITY].u && HAS(d, A_MEMBER_LOCATION))
+        add_virtual_base(r, text, where);
+    else if (HAS(d, A_MEMBER_LOCATION) && !constant(r, where, &offset))
+        add_virtual_base(r, text, where);
+    else
+        buf_format(r, text, "%llu base ", (unsigned long long)(at + offset));
+    add_type(r, d, text, depth);
+    if (HAS(d, A_TYPE))
+        *contained = mix(*contained, contained_hash(r, d->v[A_TYPE].u, depth));
+}
+
+/* False: nothing was entered (a static member, or an unnamed struct whose members were). */
+static bool member(Dwarf *r, const Die *d, Buf *text, const char *end, uint64_t at, uint64_t *contained, unsigned depth)
+{
+    Die type;
+    uint64_t offset = 0, bits = HAS(d, A_BIT_SIZE) ? d->v[A_BIT_SIZE].u : 0, bit = 0;
+    Str name = die_text(r, d, A_NAME);
+    if (HAS(d, A_DECLARATION) || HAS(d, A_EXTERNAL))
+        return false;
+    if (HAS(d, A_MEMBER_LOCATION) && !constant(r, &d->v[A_MEMBER_LOCATION], &offset))
+        offset = 0;
+    offset += at;
+    if (bits && HAS(d, A_DATA_BIT_OFFSET)) {
+        offset = at + d->v[A_DATA_BIT_OFFSET].u / 8;
+        bit = d->v[A_DATA_BIT_OFFSET].u % 8;
+    } else if (bits && HAS(d, A_BIT_OFFSET)) { /* DWARF 2 to 4: counted from the storage unit's most significant bit */
+        uint64_t size = HAS(d, A_SIZE) ? d->v[A_SIZE].u : 0;
+        if (!size && HAS(d, A_TYPE) && strip(r, d->v[A_TYPE].u, &type) && HAS(&type, A_SIZE))
+            size = type.v[A_SIZE].u;
+        uint64_t from = offset * 8 + size * 8 - d->v[A_BIT_OFFSET].u - bits;
+        offset = from / 8;
+        bit = from % 8;
+    }
+    if (!name.n && !bits && HAS(d, A_TYPE) && strip(r, d->v[A_TYPE].u, &type) && is_record(type.abbrev->tag)) {
+        uint32_t index = map_get(&r->type_of, type.off);
+        if (index != NONE && (r->types.v[index].flags & T_UNNAMED)) {
+            body(r, &type, text, end, offset, contained, depth);
+            return false;
+        }
+    }
+    if (bits)
+        buf_format(r, text, "%llu.%llu ", (unsigned long long)offset, (unsigned long long)bit);
+    else
+        buf_format(r, text, "%llu ", (unsigned long long)offset);
+    if (name.n > 6 && !memcmp(name.p, "_vptr", 5) && strchr(".$", name.p[5])) {
+        buf_text(r, text, "vptr");
+        return true;
+    }
+    buf_str(r, text, name);
+    buf_text(r, text, ": ");
+    add_type(r, d, text, depth);
+    if (bits)
+        buf_format(r, text, ":%llu", (unsigned long long)bits);
+    if (HAS(d, A_ALIGNMENT))
+        buf_format(r, text, " align %llu", (unsigned long long)d->v[A_ALIGNMENT].u);
+    if (HAS(d, A_TYPE))
+        *contained = mix(*contained, contained_hash(r, d->v[A_TYPE].u, depth));
+    return true;
+}
+
+/* The entries of a struct, union or enumeration that lies `at` bytes into what is described. Virtual functions go to
+ * r->virtuals. */
+static void body(Dwarf *r, const Die *d, Buf *text, const char *end, uint64_t at, uint64_t *contained, unsigned depth)
+{
+    Die kid;
+    if (depth > DEPTH)
+        fail(r, "the debug information is nested too deep");
+    Kids kids = kids_of(d);
+    for (const Abbrev *a; (a = kids_next(r, &kids)) != NULL;) {
+        switch (a->tag) {
+        case TAG_INHERITANCE:
+            kids_read(r, &kids, &kid);
+            base_class(r, &kid, text, at, contained, depth + 1);
+            buf_text(r, text, end);
+            break;
+        case TAG_MEMBER:
+            kids_read(r, &kids, &kid);
+            if (member(r, &kid, text, end, at, contained, depth + 1))
+                buf_text(r, text, end);
+            break;
+        case TAG_ENUMERATOR:
+            kids_read(r, &kids, &kid);
+            buf_str(r, text, die_text(r, &kid, A_NAME));
+            if (HAS(&kid, A_CONST))
+                buf_format(r, text, is_signed(&kid.v[A_CONST]) ? " = %lld" : " = %llu", (unsigned long long)kid.v[A_CONST].u);
+            buf_text(r, text, end);
+            break;
+        case TAG_SUBPROGRAM: /* implicit ones come and go with their use in a unit (gcc), without a slot of their own */
+            if (!(a->slots >> A_VIRTUALITY & 1) || (a->slots >> A_ARTIFICIAL & 1))
+                break;
+            kids_read(r, &kids, &kid);
+            if (kid.v[A_VIRTUALITY].u) {
+                Virtual *v = PUSH(r, r->virtuals);
+                *v = (Virtual){.slot = UINT64_MAX, .name = die_text(r, &kid, A_LINKAGE)};
+                if (!v->name.n)
+                    v->name = die_text(r, &kid, A_NAME);
+                if (HAS(&kid, A_VTABLE_SLOT) && !constant(r, &kid.v[A_VTABLE_SLOT], &v->slot))
+                    v->slot = UINT64_MAX;
+            }
+            break;
+        default: break;
+        }
+    }
+}
+
+static int by_slot(const void *a, const void *b)
+{
+    const Virtual *x = a, *y = b;
+    if (x->slot != y->slot)
+        return x->slot < y->slot ? -1 : 1;
+    uint64_t n = x->name.n < y->name.n ? x->name.n : y->name.n;
+    int order = memcmp(x->name.p, y->name.p, n);
+    return order ? order : x->name.n < y->name.n ? -1 : x->name.n > y->name.n;
+}
+
+/* Fills the hashes of a named type, and the texts where buffers are given. */
+void layout_type(Dwarf *r, uint32_t index, Buf *layout, Buf *vtable, unsigned depth)
+{
+    Type *t = &r->types.v[index];
+    Die d;
+    if (t->state && !layout)
+        return;
+    t->state = 1;
+    die_at(r, t->off, &d);
+    uint64_t contained = 0, first = r->virtuals.n;
+    Buf *text = layout ? layout : buf_push(r), *slots = vtable ? vtable : buf_push(r);
+    buf_text(r, text, t->tag == TAG_UNION ? "union" : t->tag == TAG_ENUMERATION ? "enum" : "struct");
+    buf_format(r, text, " size %llu", (unsigned long long)(HAS(&d, A_SIZE) ? d.v[A_SIZE].u : 0));
+    if (HAS(&d, A_ALIGNMENT))
+        buf_format(r, text, " align %llu", (unsigned long long)d.v[A_ALIGNMENT].u);
+    if (t->tag == TAG_ENUMERATION) {
+        buf_text(r, text, " ");
+        if (HAS(&d, A_TYPE))
+            buf_str(r, text, spell(r, d.v[A_TYPE].u, depth + 1).text);
+        else
+            buf_format(r, text, "encoding %llu", (unsigned long long)(HAS(&d, A_ENCODING) ? d.v[A_ENCODING].u : 0));
+    }
+    buf_text(r, text, "\n");
+    body(r, &d, text, "\n", 0, &contained, depth + 1);
+    if (r->virtuals.n > first) {
+        qsort(r->virtuals.v + first, r->virtuals.n - first, sizeof(Virtual), by_slot);
+        for (uint64_t i = first; i < r->virtuals.n; i++) {
+            if (r->virtuals.v[i].slot == UINT64_MAX)
+                buf_text(r, slots, "? ");
+            else
+                buf_format(r, slots, "%llu ", (unsigned long long)r->virtuals.v[i].slot);
+            buf_str(r, slots, r->virtuals.v[i].name);
+            buf_text(r, slots, "\n");
+        }
+        r->virtuals.n = first;
+    }
+    t->layout = hash_bytes(text->p, text->n, 1);
+    t->vtable = slots->n ? hash_bytes(slots->p, slots->n, 2) : 0;
+    t->contained = mix(t->layout, contained);
+    t->state = 2;
+    if (!vtable)
+        buf_pop(r);
+    if (!layout)
+        buf_pop(r);
+}
