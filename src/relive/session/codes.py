@@ -51,7 +51,7 @@ _ALL = (
     Code(
         "initialisers-mixed",
         "A new variable with a constructor beside others that live",
-        "+static std::vector<int> more = load();   // optimised: one block of start-up code for all variables of the file",
+        "+static std::vector<int> more = load();   // -O2: one block of start-up code for all variables",
         "Constructors of a unit's variables are one piece of code. It must run for the new variable and not for those "
         "that live, and the optimiser has interleaved them.",
         "Compile the unit with -O0, or put the new variable into a file of its own.",

@@ -100,10 +100,10 @@ class Host:
 
     def run(self, program: Sequence[str]) -> int:
         """Start `program`, keep it up to date; its exit status (128 + signal), as a shell gives it."""
-        from relive.host import launch
+        from relive.host import launch, native
 
         cache = self._cache()
-        agent = launch.agent_library(cache)
+        agent = native.agent_library(cache)
         restarted: RestartWanted | None = None
         while True:
             launched = launch.start(
@@ -119,10 +119,10 @@ class Host:
 
     def attach(self, pid: int) -> int:
         """Join the running program `pid`; 0 when it ended, or when `stop` was called."""
-        from relive.host import attach, launch
+        from relive.host import attach, native
 
         cache = self._cache()
-        target = attach.attach(pid, launch.agent_library(cache))
+        target = attach.attach(pid, native.agent_library(cache, attached=True))
         life = _Life(pid, lambda: _wait_foreign(pid))
         outcome = self._watch(life, cache, lambda: target, can_restart=False, restarted=None)
         assert isinstance(outcome, int), "an attached program is never started anew"
