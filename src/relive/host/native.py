@@ -22,6 +22,25 @@ BASE_FLAGS = ("-O2", "-g", "-fPIC", "-shared")
 """Always given, before the caller's own flags."""
 FALLBACKS = ("cc", "gcc", "clang")
 
+AGENT_SOURCES = Path(__file__).parent.parent / "agent"
+AGENT_FLAGS = (
+    "-std=c11",
+    "-fvisibility=hidden",
+    "-fno-stack-protector",  # handlers run in the program's threads at any moment
+    "-Wl,-z,norelro",  # the image of new threads' TLS is written by the agent itself
+    "-Wl,-z,now",  # no lazy binding inside a handler
+    "-pthread",
+)
+ATTACHED_POOL = 512
+"""Bytes of the TLS pool of an agent that comes later: what glibc keeps in reserve for libraries opened at run time."""
+
+
+def agent_library(cache: Path, *, compiler: str = "cc", attached: bool = False) -> Path:
+    """The agent for `launch.start`, or (attached) for `attach.attach`; compiled now if it is not in the cache."""
+    flags = [*AGENT_FLAGS, *([f"-DRELIVE_TLS_POOL={ATTACHED_POOL}"] if attached else []), "-ldl"]
+    name = "relive-agent-attached" if attached else "relive-agent"
+    return compile_native(name, sorted(AGENT_SOURCES.glob("*.c")), compiler=compiler, flags=flags, cache=cache)
+
 
 def compile_native(
     name: str, sources: Sequence[Path], *, compiler: str = "cc", flags: Sequence[str] = (), cache: Path
