@@ -5,15 +5,13 @@ The program asserts its own invariants while it runs and tells on request; see `
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.case import COMMON
+from tests import small
 from tests.live import Live
 
 MAIN = r"""
@@ -90,26 +88,15 @@ int deep(int n) {
 """
 
 
-def _build(root: Path, compiler: str, level: str, threads: int) -> None:
-    """The program `root/build/program` with its database."""
-    (root / "src").mkdir(parents=True)
-    (root / "build").mkdir()
-    (root / "src" / "main.c").write_text(MAIN)
-    (root / "src" / "work.h").write_text(HEADER)
-    (root / "src" / "work.c").write_text(WORK.replace("@V@", "1"))
-    rows = []
-    for name in ("main", "work"):
-        words = [compiler, "-g", level, f"-DTHREADS={threads}", f"-I{COMMON}", "-pthread", "-MD", "-MF", f"{name}.d"]
-        words += ["-o", f"{name}.o", "-c", f"../src/{name}.c"]
-        subprocess.run(words, cwd=root / "build", check=True)
-        rows.append({"directory": str(root / "build"), "file": f"../src/{name}.c", "command": shlex.join(words)})
-    (root / "build" / "compile_commands.json").write_text(json.dumps(rows))
-    subprocess.run([compiler, "-pthread", "-o", "program", "main.o", "work.o"], cwd=root / "build", check=True)
+def _build(root: Path, compiler: str, level: str, threads: int) -> Path:
+    sources = {"main.c": MAIN, "work.h": HEADER, "work.c": WORK.replace("@V@", "1")}
+    flags = ("-g", level, f"-DTHREADS={threads}", "-pthread")
+    return small.build(root, sources, compiler=compiler, flags=flags, link=("-pthread",))
 
 
 def _hammer(root: Path, compiler: str, level: str, *, threads: int, reloads: int) -> None:
-    _build(root, compiler, level, threads)
-    with Live.run([str(root / "build" / "program")], cwd=root, folder=root) as live:
+    program = _build(root, compiler, level, threads)
+    with Live.run([str(program)], cwd=root, folder=root) as live:
         live.answer()
         live.ready()
         live.ask()
