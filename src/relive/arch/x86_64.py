@@ -118,9 +118,47 @@ def redirect(entry: int, destination: int) -> bytes:
     return b"\xe9" + struct.pack("<i", distance)
 
 
+def jump_over(size: int) -> bytes:
+    """`size` bytes of code that do nothing, quickly."""
+    if size < REDIRECT_SIZE:
+        return b"\x90" * size
+    return redirect(0, size) + b"\x90" * (size - REDIRECT_SIZE)
+
+
 def stub(address: int, slot: int) -> bytes:
     """Eight bytes at `address` that jump to where the 8-byte `slot` points: `jmp *slot(%rip)` and padding."""
     return b"\xff\x25" + struct.pack("<i", slot - (address + 6)) + b"\x66\x90"
+
+
+def is_padding(code: bytes) -> bool:
+    """Whether bytes behind a function are what assemblers and linkers fill gaps with (nops, int3, zeros)."""
+    at = 0
+    while at < len(code):
+        for nop in _NOPS:
+            if code.startswith(nop, at) or (nop.startswith(code[at:]) and len(code) - at < len(nop)):
+                at += len(nop)
+                break
+        else:
+            return False
+    return True
+
+
+_NOPS = (
+    b"\x66\x2e\x0f\x1f\x84\0\0\0\0\0",
+    b"\x2e\x0f\x1f\x84\0\0\0\0\0",
+    b"\x0f\x1f\x84\0\0\0\0\0",
+    b"\x0f\x1f\x80\0\0\0\0",
+    b"\x66\x0f\x1f\x44\0\0",
+    b"\x0f\x1f\x44\0\0",
+    b"\x0f\x1f\x40\0",
+    b"\x0f\x1f\0",
+    b"\x66\x90",
+    b"\x66",
+    b"\x90",
+    b"\xcc",
+    b"\0",
+)
+"""Multi-byte nops, longest first (Intel SDM, NOP), the prefix 66 that lengthens them, int3, zeros."""
 
 
 def fits(relocation: int, value: int) -> bool:

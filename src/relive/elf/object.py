@@ -39,7 +39,7 @@ RELOCATION_DTYPE = np.dtype(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ElfObject:
     """One relocatable object. Index 0 of `sections` and `symbols` is the null entry, as in the file."""
 
@@ -51,6 +51,13 @@ class ElfObject:
     symbol_sections: npt.NDArray[np.uint32]
     """Section index of each symbol, with SHN_XINDEX resolved; special indices (ABS, COMMON) as in the file."""
     symbol_names: list[bytes]
+
+    @classmethod
+    def empty(cls, path: str) -> ElfObject:
+        """An object without anything: what a new unit is compared with."""
+        return cls(
+            path, b"", np.zeros(1, SECTION_DTYPE), [""], np.zeros(1, SYMBOL_DTYPE), np.zeros(1, np.uint32), [b""]
+        )
 
     @classmethod
     def parse(cls, data: bytes, path: str) -> ElfObject:

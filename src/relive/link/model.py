@@ -56,6 +56,9 @@ class LinkUnit:
     folded: frozenset[bytes] = frozenset()
     """Functions that share their code with another function in the program (identical code folding)."""
 
+    initialiser_blocks: Mapping[bytes, tuple[tuple[int, int, bytes | None], ...]] | None = None
+    """For gcc's one initialiser of a unit, if it was looked at: its blocks (start, end, variable or None)."""
+
     @property
     def new(self) -> Atoms:
         return self.comparison.new
@@ -123,6 +126,8 @@ class Selection:
     """Names that nothing in the module or the patch defines."""
     initialisers: list[tuple[int, int]] = field(default_factory=list)
     """(unit, atom) of functions that construct new variables."""
+    skips: dict[tuple[int, int], list[tuple[int, int]]] = field(default_factory=dict)
+    """(unit, atom) → offsets in the atom of code that is jumped over: it would construct what lives."""
     refusals: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     by_place: dict[tuple[int, int], list[int]] = field(default_factory=dict)

@@ -21,7 +21,7 @@ from relive.elf.ehframe import build_eh_frame_hdr
 from relive.elf.writer import OutSection, OutSymbol, Segment, plan_headers, write_shared_object
 from relive.errors import Refusal
 from relive.link import debug, layout, references, unwind
-from relive.link.model import Address, LinkUnit, Redirect, Scope, Selection, TlsPlace
+from relive.link.model import Address, Block, LinkUnit, Redirect, Scope, Selection, TlsPlace
 from relive.link.references import References
 from relive.link.relocate import Relocator
 from relive.link.select import Named, Placed, Selector, Target, atoms_in
@@ -183,8 +183,19 @@ class Prepared:
                     continue  # the switch table of an unplaced function
                 at = int(new.relocations["offset"][row]) - block.start
                 relocator.apply(new, row, target, content, at, start + at)
+            self._skip(block, content)
             contents.append(content)
         return contents
+
+    def _skip(self, block: Block, content: bytearray) -> None:
+        """Jumps over the parts of an initialiser that construct what lives."""
+        for (u, atom), ranges in self.selection.skips.items():
+            new = self.selection.units[u].new
+            if u != block.unit or int(new.section[atom]) != block.section:
+                continue
+            at = int(new.start[atom]) - block.start
+            for low, high in ranges:
+                content[at + low : at + high] = x86_64.jump_over(high - low)
 
     def _stores(self, relocator: Relocator) -> list[Store]:
         result = []

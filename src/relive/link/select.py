@@ -22,6 +22,7 @@ from relive.diff.atoms import Atoms, Kind
 from relive.diff.initialisers import is_initialiser
 from relive.elf import constants as c
 from relive.errors import Refusal
+from relive.link.construct import plan_construction
 from relive.link.model import Address, Block, InPlace, LinkUnit, Moved, Redirect, Scope, Selection
 
 
@@ -51,13 +52,15 @@ Target = Placed | Named | int | Address | None
 class Selector:
     """Builds a Selection; also answers what a reference means (`target`) until everything is relocated."""
 
-    def __init__(self, units: Sequence[LinkUnit], scope: Scope, *, everything: bool = False) -> None:
+    def __init__(self, units: Sequence[LinkUnit], scope: Scope) -> None:
         self.scope = scope
         self.selection = Selection(tuple(units))
         self._replaced: set[tuple[int, int]] = set()
         """(unit, atom) of functions that get new code, and of constants that move."""
         self._owner: dict[bytes, tuple[int, int]] = {}
-        self._everything = everything
+        self._fresh: set[tuple[int, int]] = set()
+        """(unit, atom) of initialisers that run for new variables: never the living function of that name."""
+        self._done = 0
 
     def select(self) -> Selection:
         """Runs all steps. Refusals are collected in the selection; the caller must look."""
@@ -65,6 +68,7 @@ class Selector:
         self._seed()
         self._spread()
         self._follow()
+        self._construct()
         return self.selection
 
     # --- what is new or replaced ---------------------------------------------------------------------------------
@@ -215,6 +219,35 @@ class Selector:
                     queue.append(source)
         return {a for a in reached if new.names[a] is not None} - moved
 
+    def _construct(self) -> None:
+        """New variables with constructors: their initialisers are placed too, and will run once."""
+        for u, unit in enumerate(self.selection.units):
+            new = unit.new
+            variables = [a for a in new.variables() if new.kind[a] in (Kind.DATA, Kind.TLS)]
+            placed = {a for a in variables if self._is_placed(u, a)}
+            live = {a for a in variables if a not in placed and self._live(u, a) is not None}
+            plan = plan_construction(unit, placed, live)
+            for leaf in plan.mixed:
+                self._refuse(
+                    u, leaf, "initialisers-mixed",
+                    "the unit gained a variable with a constructor beside others that live, and their code cannot be separated",
+                    "compile the unit with -O0 -g, or put the new variable into a file of its own",
+                )  # fmt: skip
+            self._fresh |= {(u, a) for a in plan.fresh}
+            self.selection.skips.update({(u, a): skips for a, skips in plan.skips.items()})
+            for atom in sorted(plan.fresh):
+                self._place_atom(u, atom)
+            self.selection.initialisers += [(u, atom) for atom in plan.entries]
+        self._follow()
+
+    def _is_placed(self, u: int, atom: int) -> bool:
+        new = self.selection.units[u].new
+        for index in self.selection.by_place.get((u, int(new.section[atom])), ()):
+            block = self.selection.blocks[index]
+            if block.start <= int(new.start[atom]) < block.end:
+                return True
+        return False
+
     # --- closure -------------------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
@@ -222,10 +255,9 @@ class Selector:
             self._place_atom(u, atom)
         for entry in self.selection.in_place:
             self._follow_rows(entry.unit, self.selection.units[entry.unit].new.row_range(entry.atom))
-        done = 0
-        while done < len(self.selection.blocks):
-            block = self.selection.blocks[done]
-            done += 1
+        while self._done < len(self.selection.blocks):
+            block = self.selection.blocks[self._done]
+            self._done += 1
             new = self.selection.units[block.unit].new
             self._follow_rows(block.unit, rows_in(new, block))
             if new.kinds[block.section] == Kind.TEXT:
@@ -359,7 +391,7 @@ class Selector:
         new = self.selection.units[u].new
         if new.kind[atom] == Kind.TEXT and new.names[atom] is not None and not is_entry_reference(new, row):
             section, start = int(new.section[atom]), int(new.start[atom])
-            if (u, atom) in self._replaced or self.selection.block_at(u, section, start) is not None:
+            if (u, atom) in self._replaced | self._fresh or self.selection.block_at(u, section, start) is not None:
                 return Placed(u, section, start)
             if new.kind[int(new.place[row])] == Kind.TEXT:
                 name = new.names[atom] or b"?"
@@ -374,7 +406,7 @@ class Selector:
         new = self.selection.units[u].new
         section, start = int(new.section[atom]), int(new.start[atom])
         name = new.names[atom]
-        if name is None:
+        if name is None or (u, atom) in self._fresh:
             return Placed(u, section, start)
         if new.kind[atom] != Kind.TEXT and (u, atom) in self._replaced:
             return Placed(u, section, start)

@@ -1,0 +1,74 @@
+"""Old code that must not be running at the switch, because it would call new code by old rules.
+
+An old frame that is already inside a changed function goes on in its old code and calls other functions at their home,
+that is, their newest version. That is right as long as both agree on how to call. They do not when
+
+* the callee has other parameters or another result under the same name (C, or a C++ result type);
+* the unit is optimised by gcc: the caller may know which registers the old callee left alone (-fipa-ra).
+
+The switch then waits for a moment in which no thread is in such a caller, or is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from relive.diff.atoms import Atoms, Kind
+from relive.host.target import Forbidden
+
+if TYPE_CHECKING:
+    from relive.session.pipeline import UnitChange
+
+
+def old_callers(changes: Sequence[UnitChange]) -> tuple[Forbidden, ...]:
+    """Address ranges of old code in which no thread may be."""
+    signatures = {name for change in changes for name in change.verdict.new_signatures}
+    ranges: set[tuple[int, int]] = set()
+    for change in changes:
+        callees = set(signatures)
+        if change.unit.optimised and not _keeps_registers(change.unit.command.arguments):
+            callees |= {n for a in change.comparison.changed if (n := change.comparison.new.names[a]) is not None}
+        if callees:
+            ranges |= _callers(change, callees)
+    return tuple(Forbidden(low, high) for low, high in sorted(ranges))
+
+
+def _keeps_registers(arguments: Sequence[str]) -> bool:
+    return "-fno-ipa-ra" in arguments or any("clang" in a.rsplit("/", 1)[-1] for a in arguments[:3])
+
+
+def _callers(change: UnitChange, callees: set[bytes]) -> set[tuple[int, int]]:
+    """Code ranges of changed old functions that mention one of `callees`."""
+    old = change.comparison.old
+    changed = {
+        change.comparison.counterpart[a] for a in change.comparison.changed if a in change.comparison.counterpart
+    }
+    result = set()
+    for atom in changed:
+        name = old.names[atom]
+        if name is None or old.kind[atom] != Kind.TEXT or not _mentions(old, atom, callees):
+            continue
+        for residence in change.baseline.residences:
+            home = residence.newest.get(name, residence.live.get(name))
+            if isinstance(home, int):
+                result.add((home, home + old.size(atom)))
+    return result
+
+
+def _mentions(atoms: Atoms, function: int, names: set[bytes]) -> bool:
+    for row in atoms.row_range(function):
+        if atoms.row_is_local[row]:
+            target = int(atoms.target[row])
+            found = atoms.names[target] if target >= 0 else None
+        else:
+            found = atoms.object.symbol_names[int(atoms.relocations["symbol"][row])]
+        if found in names:
+            return True
+    # An object without -ffunction-sections has no relocations for calls within its text: then nobody can tell.
+    section = int(atoms.section[function])
+    return sum(1 for a in atoms.functions() if int(atoms.section[a]) == section) > 1 and any(
+        atoms.by_name.get(n) is not None and not atoms.is_global[atoms.by_name[n]] for n in names
+    )
+
+
+__all__ = ["old_callers"]

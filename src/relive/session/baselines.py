@@ -1,0 +1,221 @@
+"""The baseline of a unit: the object that the running code was made from, and where its atoms live.
+
+For the first reload of a unit that is the user's own object file, copied before a later build can replace it; where
+there is none, our own compilation of the source as it was at the start. Whether it is what runs is *checked*: the
+code in the module must be the object's code. After a reload the baseline is our last object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from relive.build.units import Unit
+from relive.diff.atoms import Atoms, Interner
+from relive.diff.locate import Location, locate
+from relive.elf.object import ElfObject
+from relive.errors import FormatError, Refusal
+from relive.link.model import Address, TlsPlace
+from relive.session.modules import ModuleState
+
+
+@dataclass(slots=True)
+class Residence:
+    """A unit in one module: what of it lives there. `live` grows with each generation."""
+
+    module: ModuleState
+    live: dict[bytes, Address]
+    folded: frozenset[bytes] = frozenset()
+    newest: dict[bytes, int] = field(default_factory=dict)
+    """Function → address of its newest code, where that is not its home."""
+
+
+@dataclass(slots=True)
+class Baseline:
+    """What runs of one unit."""
+
+    unit: Unit
+    atoms: Atoms
+    residences: list[Residence] = field(default_factory=list)
+    refusals: tuple[Refusal, ...] = ()
+    """Why this unit cannot be reloaded, if it cannot."""
+
+
+class Baselines:
+    """Baselines of all units, made when first needed; the user's objects are secured in idle time."""
+
+    def __init__(
+        self,
+        interner: Interner,
+        modules: Sequence[ModuleState],
+        workdir: Path,
+        recompile: Callable[[Unit], bytes | None],
+    ) -> None:
+        """`recompile`: our own compilation of a unit (None when it fails)."""
+        self._interner = interner
+        self._modules = modules
+        self._store = workdir / "objects"
+        self._recompile = recompile
+        self._stamps: dict[str, tuple[int, int, int]] = {}
+        self._known: dict[str, Baseline] = {}
+        self._copied: set[str] = set()
+        self._seen: set[str] = set()
+
+    def remember(self, units: Sequence[Unit]) -> None:
+        """Notes which object files there are at the start: later ones are not what runs."""
+        for unit in units:
+            self._seen.add(unit.key)
+            stamp = _stamp(unit.object)
+            if stamp is not None:
+                self._stamps.setdefault(unit.key, stamp)
+
+    def was_there(self, unit: Unit) -> bool:
+        """Whether the unit was known at the start of the session."""
+        return unit.key in self._seen
+
+    def secure(self, unit: Unit) -> bool:
+        """Copies a unit's object, or makes one; False when there was nothing to do."""
+        if unit.key in self._copied or unit.key in self._known:
+            return False
+        self._copied.add(unit.key)
+        data = self._original(unit)
+        if data is None:
+            data = self._recompile(unit)
+        if data is not None:
+            self._store.mkdir(parents=True, exist_ok=True)
+            (self._store / unit.key).write_bytes(data)
+        return True
+
+    def get(self, unit: Unit) -> Baseline | None:
+        """The baseline of a unit; None when nobody knows what runs of it."""
+        known = self._known.get(unit.key)
+        if known is not None:
+            return known
+        data = self._copy(unit) or self._original(unit)
+        if data is None:
+            return None
+        self._known[unit.key] = self._make(unit, data)
+        return self._known[unit.key]
+
+    def set(self, baseline: Baseline) -> None:
+        self._known[baseline.unit.key] = baseline
+
+    def forget(self, key: str) -> None:
+        self._known.pop(key, None)
+
+    def snapshot(self, keys: Sequence[str]) -> dict[str, Baseline | None]:
+        """The present baselines of some units, to be put back by `restore`."""
+        return {key: self._known.get(key) for key in keys}
+
+    def restore(self, saved: dict[str, Baseline | None]) -> None:
+        for key, baseline in saved.items():
+            if baseline is None:
+                self._known.pop(key, None)
+            else:
+                self._known[key] = baseline
+
+    def _copy(self, unit: Unit) -> bytes | None:
+        try:
+            return (self._store / unit.key).read_bytes()
+        except OSError:
+            return None
+
+    def _original(self, unit: Unit) -> bytes | None:
+        """The user's object, if it is still the one that was there at the start."""
+        if not unit.object or _stamp(unit.object) != self._stamps.get(unit.key, (0, 0, 0)):
+            return None
+        try:
+            return Path(unit.object).read_bytes()
+        except OSError:
+            return None
+
+    def _make(self, unit: Unit, data: bytes) -> Baseline:
+        try:
+            obj = ElfObject.parse(data, unit.object)
+        except FormatError as error:
+            hint = error.hint or "build the project again and restart the program"
+            refusal = Refusal("bad-object", unit.source, str(error), hint, unit.source)
+            empty = Atoms(EMPTY_OBJECT, self._interner)
+            return Baseline(unit, empty, [], (refusal,))
+        if is_lto(obj):
+            return Baseline(unit, Atoms(EMPTY_OBJECT, self._interner), [], (lto_refusal(unit),))
+        atoms = Atoms(obj, self._interner)
+        baseline = Baseline(unit, atoms)
+        refusals: list[Refusal] = []
+        for module in self._modules:
+            location = locate(atoms, module.image)
+            if location is None:
+                continue
+            problem = _problem(unit, location, module)
+            if problem is not None:
+                refusals.append(problem)
+                continue
+            baseline.residences.append(Residence(module, _live(atoms, location, module), _folded(atoms, location)))
+        if not baseline.residences:
+            baseline.refusals = tuple(refusals)
+        return baseline
+
+
+def _live(atoms: Atoms, location: Location, module: ModuleState) -> dict[bytes, Address]:
+    live: dict[bytes, Address] = {}
+    for name, value in location.addresses.items():
+        is_tls = int(atoms.kind[atoms.by_name[name]]) == 4 if name in atoms.by_name else False
+        live[name] = module.tls(value) if is_tls else module.address(value)
+    return live
+
+
+def _problem(unit: Unit, location: Location, module: ModuleState) -> Refusal | None:
+    where = os.path.basename(module.path)
+    if location.ambiguous:
+        return Refusal(
+            "ambiguous-unit", os.path.basename(unit.source),
+            f"{where} holds several units of this name that cannot be told apart",
+            "rename one of the files, or build with -g", unit.source,
+        )  # fmt: skip
+    if location.differing:
+        names = ", ".join(name.decode("utf-8", "replace") for name in location.differing[:3])
+        return Refusal(
+            "not-what-runs", os.path.basename(unit.source),
+            f"{where} was not linked from this object: {names} differ", "build the project and restart the program",
+            unit.source,
+        )  # fmt: skip
+    return None
+
+
+def _folded(atoms: Atoms, location: Location) -> frozenset[bytes]:
+    """Functions of one unit that the linker gave one address, although the object has them apart (--icf)."""
+    seen: dict[int, bytes] = {}
+    folded: set[bytes] = set()
+    for name in (atoms.names[a] for a in atoms.functions()):
+        address = location.addresses.get(name) if name is not None else None
+        if name is None or address is None:
+            continue
+        if address in seen:
+            folded |= {name, seen[address]}
+        seen[address] = name
+    return frozenset(folded)
+
+
+def is_lto(obj: ElfObject) -> bool:
+    """Whether an object holds the compiler's intermediate code for link-time optimisation."""
+    return any(name.startswith((".gnu.lto_", ".llvm.lto")) for name in obj.section_names)
+
+
+def lto_refusal(unit: Unit) -> Refusal:
+    return Refusal(
+        "lto-object", os.path.basename(unit.source), "it is compiled with -flto: the linker made what runs",
+        "build without -flto", unit.source,
+    )  # fmt: skip
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+EMPTY_OBJECT = ElfObject.empty("(nothing)")
+__all__ = ["EMPTY_OBJECT", "Baseline", "Baselines", "Residence", "TlsPlace", "is_lto", "lto_refusal"]

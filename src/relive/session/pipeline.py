@@ -1,0 +1,509 @@
+"""The story of one reload, from saved files to new code in the process. Read `Engine.reload` from top to bottom.
+
+Everything that can fail happens before the switch; the switch is a short list of stores that the agent makes as one
+step. A refusal or a failure leaves the process as it was (what was loaded beforehand is never reached)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from relive.build.units import Unit
+from relive.diff.atoms import Atoms, Interner
+from relive.diff.compare import Comparison, compare, everything_changed
+from relive.elf.object import ElfObject
+from relive.errors import FormatError, Refusal, RefusedError, ReliveError
+from relive.events import Notice, Reload, Status, Timings
+from relive.host.compiler import Compiled, CompilePool
+from relive.host.demangle import qualified_name
+from relive.host.project import Project
+from relive.host.target import Target
+from relive.link.model import LinkUnit
+from relive.link.patch import Prepared as PreparedPatch
+from relive.link.patch import prepare
+from relive.session import apply, report
+from relive.session.active import old_callers
+from relive.session.apply import ModulePatch
+from relive.session.baselines import EMPTY_OBJECT, Baseline, Baselines, Residence, is_lto, lto_refusal
+from relive.session.generations import Generation, reversed_code, reversed_rewrites, reversed_stores
+from relive.session.modules import ModuleState, is_project_module, load_module
+from relive.session.types import TypeCheck, Verdict
+
+OUR_FLAGS = ("-ffunction-sections", "-fdata-sections")
+FAR_FLAGS = {"gcc": ("-mno-direct-extern-access",), "clang": ("-fno-direct-access-external-data",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is known once the engine is ready."""
+
+    units: int
+    functions: int
+    notices: tuple[Notice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitChange:
+    """One recompiled unit that is part of the program."""
+
+    unit: Unit
+    baseline: Baseline
+    comparison: Comparison
+    verdict: Verdict
+
+
+class _Clock:
+    """Milliseconds of each step of one reload."""
+
+    def __init__(self, now: Callable[[], float], detected_at: float) -> None:
+        self._now = now
+        self._start = detected_at
+        self._last = now()
+        self.spent: dict[str, float] = {"detect": (self._last - detected_at) * 1000}
+
+    def lap(self, step: str) -> None:
+        now = self._now()
+        self.spent[step] = self.spent.get(step, 0.0) + (now - self._last) * 1000
+        self._last = now
+
+    def timings(self) -> Timings:
+        total = (self._now() - self._start) * 1000
+        return Timings(**{k: round(v, 3) for k, v in self.spent.items()}, total=round(total, 3))
+
+
+class Engine:
+    """One program under care: its modules, the baselines of its units, its generations."""
+
+    def __init__(
+        self,
+        project: Project,
+        target: Target,
+        pool: CompilePool,
+        *,
+        cache: Path,
+        workdir: Path,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.project = project
+        self.target = target
+        self.pool = pool
+        self._cache = cache
+        self._workdir = workdir
+        self._clock = clock
+        self._start = clock()
+        self._interner = Interner()
+        self._modules: list[ModuleState] = []
+        self._module_paths: set[str] = set()
+        self._baselines = Baselines(self._interner, self._modules, workdir, self._recompile)
+        self._types = TypeCheck(cache)
+        self._generations: list[Generation] = []
+        self._number = 0
+        self._serial = 0
+        """Of patch files: never used twice, for the loader takes a known name for a known library."""
+        self._far: set[str] = set()
+        """Units that must be compiled to reach data of libraries through the GOT."""
+        self._new_units: dict[str, Compiled] = {}
+        """Compiled units that the program does not use yet."""
+        self._idle: list[Unit] = []
+        self._last: Reload | None = None
+        self._last_plan: list[str] = []
+
+    # --- start ---------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> Prepared:
+        """Reads the program's modules and notes which objects there are; raises FormatError for a program that cannot
+        be reloaded at all (stripped, linked anew since it was started)."""
+        notices = self._refresh_modules(first=True)
+        units = list(self.project.units.values())
+        self._baselines.remember(units)
+        self._idle = sorted(units, key=_last_edit)
+        functions = sum(len(m.image.index.functions) for m in self._modules)
+        return Prepared(len(units), functions, tuple(notices))
+
+    def _refresh_modules(self, *, first: bool = False) -> list[Notice]:
+        """Takes in libraries that were loaded since the last look."""
+        notices: list[Notice] = []
+        for position, module in enumerate(self.target.modules()):
+            if module.path in self._module_paths:
+                continue
+            if position and not is_project_module(module):
+                continue
+            try:
+                state = load_module(module, self.target, self._modules, self._cache)
+            except FormatError as error:
+                if position == 0:
+                    raise
+                self._module_paths.add(module.path)
+                if error.code != "stripped":
+                    notices.append(Notice(self._clock() - self._start, str(error), error.hint))
+                continue
+            self._module_paths.add(module.path)
+            self._modules.append(state)
+        return notices
+
+    # --- the story -----------------------------------------------------------------------------------------------
+
+    def reload(
+        self,
+        files: frozenset[str],
+        *,
+        everything: bool = False,
+        dry_run: bool = False,
+        detected_at: float,
+        cancelled: Callable[[], bool],
+    ) -> Reload:
+        """Brings the program to the state of the sources, or says why not. Raises Superseded, TargetGone."""
+        clock = _Clock(self._clock, detected_at)
+        mode: Literal["body", "all"] = "all" if everything else "body"
+        result = Reload(0.0, self._number, "unchanged", mode, files=tuple(sorted(files)))
+
+        # Which units were made from these files, and what runs of them now.
+        self._refresh_modules()
+        units = list(self.project.units.values()) if everything else self._units_of(files)
+        baselines = {unit.key: self._baselines.get(unit) for unit in units}
+        if everything:
+            units = [u for u in units if (b := baselines[u.key]) is not None and b.residences]
+        clock.lap("analyse")
+
+        # The project's own compilers, out of tree. One failing unit fails the reload, as it would fail a build.
+        compiled = self._compile(units, cancelled)
+        clock.lap("compile")
+        failed = [c for c in compiled if not c.ok]
+        if failed:
+            message = "".join(c.diagnostics for c in failed)
+            return self._end(result, "failed", clock, message=message)
+
+        # Old object against new, by meaning; types first: a changed layout is another kind of reload.
+        refusals: list[Refusal] = []
+        notes: list[str] = []
+        changes = self._changes(compiled, baselines, everything, refusals)
+        for change in changes:
+            self._types.check(change.comparison, change.verdict, change.unit.source)
+            refusals += change.verdict.refusals
+            notes += change.verdict.notes
+        types = tuple(dict.fromkeys(t for c in changes for t in c.verdict.types))
+        result = replace(result, types=types)
+        clock.lap("analyse")
+        if refusals:
+            return self._end(result, "refused", clock, refusals=_unique(refusals), notes=tuple(notes))
+
+        # Our own linker: bind to what lives, place what is new, one patch for each module.
+        try:
+            patches = self._link(changes, cancelled, notes)
+        except RefusedError as error:
+            return self._end(result, "refused", clock, refusals=error.refusals, notes=tuple(notes))
+        refusals = [r for p in patches for r in p.prepared.refusals]
+        notes += _kept_initialisers(changes)
+        clock.lap("link")
+        if refusals:
+            return self._end(result, "refused", clock, refusals=tuple(refusals), notes=tuple(notes))
+        names = _names(patches)
+        self._last_plan = report.plan(patches)
+        result = replace(result, functions=names, notes=tuple(notes))
+        if not any(report.does_something(p) for p in patches):
+            if not dry_run:
+                self._adopt(changes, patches)
+            return self._end(result, "unchanged", clock)
+        if dry_run:
+            return replace(result, status="applied", timings_ms=clock.timings(), notes=tuple(self._last_plan))
+
+        # Into the process: load beside the running code, construct what is new, then switch in one step.
+        try:
+            self._serial += 1
+            forbidden = old_callers(changes)
+            applied = apply.apply(self.target, patches, self._serial, self._workdir, forbidden)
+        except RefusedError as error:
+            return self._end(result, "refused", clock, refusals=error.refusals)
+        clock.lap("apply")
+        self._record(changes, patches, applied, files, names)
+        self._active_notes(notes, applied)
+        result = replace(result, generation=self._number, pause_us=applied.pause_us, notes=tuple(notes))
+        return self._end(result, "applied", clock)
+
+    def _end(self, result: Reload, status: Status, clock: _Clock, **fields: object) -> Reload:
+        event = replace(
+            result, status=status, t=self._clock() - self._start, timings_ms=clock.timings(), **fields  # type: ignore[arg-type]
+        )  # fmt: skip
+        self._last = event
+        return event
+
+    # --- steps ---------------------------------------------------------------------------------------------------
+
+    def _units_of(self, files: Iterable[str]) -> list[Unit]:
+        found: dict[str, Unit] = {}
+        for file in sorted(files):
+            for unit in self.project.units_of(file):
+                found[unit.key] = unit
+        return list(found.values())
+
+    def _compile(self, units: Sequence[Unit], cancelled: Callable[[], bool]) -> list[Compiled]:
+        compiled = self.pool.compile(units, extra_flags=OUR_FLAGS, cancelled=cancelled)
+        for one in compiled:
+            if one.ok:
+                self.project.update_dependencies(one.unit.key, one.depfile)
+            else:
+                self.project.note_failure(one.unit.key, one.diagnostics)
+        return compiled
+
+    def _recompile(self, unit: Unit) -> bytes | None:
+        """A baseline of our own, for a unit without object file."""
+        compiled = self.pool.compile([unit], extra_flags=OUR_FLAGS)[0]
+        return compiled.object if compiled.ok else None
+
+    def _changes(
+        self,
+        compiled: Sequence[Compiled],
+        baselines: dict[str, Baseline | None],
+        everything: bool,
+        refusals: list[Refusal],
+    ) -> list[UnitChange]:
+        changes = []
+        for one in compiled:
+            unit = one.unit
+            baseline = baselines.get(unit.key)
+            if baseline is not None and baseline.refusals:
+                refusals += baseline.refusals
+                continue
+            try:
+                obj = ElfObject.parse(one.object, unit.source)
+            except FormatError as error:
+                refusals.append(Refusal("bad-object", unit.source, str(error), error.hint, unit.source))
+                continue
+            if is_lto(obj):
+                refusals.append(lto_refusal(unit))
+                continue
+            if baseline is None:
+                if self._is_new(unit):
+                    self._new_units[unit.key] = one
+                else:
+                    refusals.append(_no_baseline(unit))
+                continue
+            if not baseline.residences:
+                continue  # compiled by the build, but not part of this program
+            verdict = Verdict()
+            atoms = self._types.atoms(baseline.atoms, obj, self._interner, verdict, unit.source)
+            comparison = (everything_changed if everything else compare)(baseline.atoms, atoms)
+            changes.append(UnitChange(unit, baseline, comparison, verdict))
+        return changes
+
+    def _is_new(self, unit: Unit) -> bool:
+        """Whether no part of the program was made from this unit: it came into the database during the session."""
+        return not self._baselines.was_there(unit)
+
+    def _link(self, changes: list[UnitChange], cancelled: Callable[[], bool], notes: list[str]) -> list[ModulePatch]:
+        """One prepared patch per module. Units that reach for far data are compiled once more with access through the
+        GOT; units that are new to the program are drawn in when something refers to them, as from an archive."""
+        patches = []
+        for module in self._modules:
+            links = [
+                _link_unit(change, residence)
+                for change in changes
+                for residence in change.baseline.residences
+                if residence.module is module
+            ]
+            if not links:
+                continue
+            prepared = prepare(links, module)
+            while drawn := self._draw_in(prepared, module):
+                changes += drawn
+                links += [_link_unit(change, change.baseline.residences[0]) for change in drawn]
+                prepared = prepare(links, module)
+            if prepared.references.far:
+                links = self._recompile_far(links, prepared.references.far, changes, cancelled)
+                prepared = prepare(links, module)
+                for u in sorted(prepared.references.far):
+                    prepared.selection.refusals.append(_out_of_reach(links[u].source))
+            patches.append(ModulePatch(module, prepared))
+        return patches
+
+    def _draw_in(self, prepared: PreparedPatch, module: ModuleState) -> list[UnitChange]:
+        wanted = {r.subject.encode() for r in prepared.refusals if r.code == "undefined-symbol"}
+        drawn = []
+        for key, one in list(self._new_units.items()):
+            atoms = Atoms(ElfObject.parse(one.object, one.unit.source), self._interner)
+            if wanted & {n for n, a in atoms.by_name.items() if atoms.is_global[a]}:
+                del self._new_units[key]
+                nothing = Atoms(EMPTY_OBJECT, self._interner)
+                baseline = Baseline(one.unit, nothing, [Residence(module, {})])
+                drawn.append(UnitChange(one.unit, baseline, compare(nothing, atoms), Verdict()))
+        return drawn
+
+    def _recompile_far(
+        self, links: list[LinkUnit], far: set[int], changes: list[UnitChange], cancelled: Callable[[], bool]
+    ) -> list[LinkUnit]:
+        by_source = {c.unit.source: c for c in changes}
+        result = list(links)
+        for u in far:
+            change = by_source[links[u].source]
+            unit = change.unit
+            compiler = "clang" if any("clang" in os.path.basename(a) for a in unit.command.arguments[:3]) else "gcc"
+            flags = (*OUR_FLAGS, *FAR_FLAGS[compiler])
+            again = self.pool.compile([unit], extra_flags=flags, cancelled=cancelled)[0]
+            if not again.ok:
+                continue
+            atoms = Atoms(ElfObject.parse(again.object, unit.source), self._interner)
+            result[u] = replace(links[u], comparison=report.same_changes(links[u].comparison, atoms))
+        return result
+
+    def _adopt(self, changes: Sequence[UnitChange], patches: Sequence[ModulePatch]) -> None:
+        """New objects that mean the same become the baselines: their debug information is newer."""
+        for change in changes:
+            baseline = change.baseline
+            atoms = change.comparison.new
+            residences = [
+                Residence(r.module, report.carried_over(change.comparison, r.live), r.folded, r.newest)
+                for r in baseline.residences
+            ]
+            self._baselines.set(Baseline(baseline.unit, atoms, residences))
+
+    def _record(
+        self,
+        changes: Sequence[UnitChange],
+        patches: Sequence[ModulePatch],
+        applied: apply.Applied,
+        files: frozenset[str],
+        names: tuple[str, ...],
+    ) -> None:
+        """The new generation: what it wrote, and what the units and names are now."""
+        self._number += 1
+        keys = [c.baseline.unit.key for c in changes]
+        saved = self._baselines.snapshot(keys)
+        overlays = []
+        for change in changes:
+            residences = []
+            for residence in change.baseline.residences:
+                live = report.carried_over(change.comparison, residence.live)
+                live.update(applied.addresses.get((residence.module.path, change.comparison.new), {}))
+                newest = {**residence.newest, **{name: new for name, _, new in applied.redirected}}
+                residences.append(Residence(residence.module, live, residence.folded, newest))
+            self._baselines.set(Baseline(change.baseline.unit, change.comparison.new, residences))
+        for patch in patches:
+            before = {}
+            for name, address in applied.globals.get(patch.module.path, {}).items():
+                before[name] = patch.module.overlay.get(name)
+                patch.module.overlay[name] = address
+            overlays.append((patch.module, before))
+        self._generations.append(
+            Generation(
+                self._number, tuple(sorted(files)), names, applied.redirected, applied.code, applied.stores,
+                applied.rewrites, saved, tuple(overlays), applied.memory,
+            )
+        )  # fmt: skip
+
+    def _active_notes(self, notes: list[str], applied: apply.Applied) -> None:
+        """Tells which changed functions are still running their old code."""
+        names = apply.still_active(self.target, self._modules, applied, self._generations)
+        for name, tid in names[:5]:
+            notes.append(f"{qualified_name(name)} is running (thread {tid}): its old code goes on until it returns")
+
+    # --- undo ----------------------------------------------------------------------------------------------------
+
+    def undo(self, to: int | None = None) -> Reload:
+        """Goes back to a generation (default: the one before)."""
+        clock = _Clock(self._clock, self._clock())
+        wanted = self._position() - 1 if to is None else to
+        result = Reload(0.0, self._number, "unchanged")
+        if wanted < 0 or all(g.number <= wanted for g in self._generations):
+            return self._end(result, "unchanged", clock, notes=("there is nothing to undo",))
+        names: list[str] = []
+        pause = 0.0
+        while self._generations and self._generations[-1].number > wanted:
+            generation = self._generations[-1]
+            try:
+                pause = max(
+                    pause,
+                    apply.switch(
+                        self.target,
+                        reversed_code(generation),
+                        reversed_stores(generation),
+                        reversed_rewrites(generation),
+                    ),
+                )
+            except RefusedError as error:
+                return self._end(result, "refused", clock, refusals=error.refusals)
+            self._baselines.restore(generation.baselines)
+            for module, before in generation.overlays:
+                for name, address in before.items():
+                    if address is None:
+                        module.overlay.pop(name, None)
+                    else:
+                        module.overlay[name] = address
+            names += generation.functions
+            self._generations.pop()
+        clock.lap("apply")
+        result = replace(result, generation=self._position(), functions=tuple(dict.fromkeys(names)), pause_us=pause)
+        self._number = self._position()
+        return self._end(result, "undone", clock)
+
+    def _position(self) -> int:
+        return self._generations[-1].number if self._generations else 0
+
+    # --- questions -----------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, object]:
+        """Generation, modules, memory, and the last refusals."""
+        return report.status(self._number, self._modules, self._generations, self._last)
+
+    def explain(self, what: str | None) -> str:
+        """Why something was reloaded, how, or not."""
+        return report.explain(what, self._last, self._last_plan, self._generations, self.project)
+
+    def idle(self) -> bool:
+        """One slice of background work: secure the user's objects before a later build replaces them."""
+        while self._idle:
+            unit = self._idle.pop()
+            if self._baselines.secure(unit):
+                return True
+        return False
+
+
+def _link_unit(change: UnitChange, residence: Residence) -> LinkUnit:
+    return LinkUnit(change.unit.source, change.comparison, residence.live, residence.folded)
+
+
+def _unique(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
+    return tuple(dict.fromkeys(refusals))
+
+
+def _names(patches: Sequence[ModulePatch]) -> tuple[str, ...]:
+    names = [qualified_name(r.name) for p in patches for r in p.prepared.selection.redirects]
+    return tuple(dict.fromkeys(sorted(names)))
+
+
+def _kept_initialisers(changes: Sequence[UnitChange]) -> list[str]:
+    notes = []
+    for change in changes:
+        for atom in change.comparison.reinitialised:
+            name = change.comparison.new.names[atom] or b"?"
+            notes.append(f"{qualified_name(name)}: its initialiser changed; the live value stays")
+    return notes
+
+
+def _no_baseline(unit: Unit) -> Refusal:
+    return Refusal(
+        "no-baseline", os.path.basename(unit.source),
+        "there is no object file of it, so nobody can tell what runs",
+        "build the project and restart the program", unit.source,
+    )  # fmt: skip
+
+
+def _out_of_reach(source: str) -> Refusal:
+    return Refusal(
+        "data-out-of-reach", os.path.basename(source),
+        "it uses a library's data directly, further than 2 GB away",
+        "compile it with -fPIC, or restart the program", source,
+    )  # fmt: skip
+
+
+def _last_edit(unit: Unit) -> float:
+    try:
+        return os.stat(unit.source).st_mtime
+    except OSError:
+        return 0.0
+
+
+__all__ = ["Engine", "Prepared", "ReliveError"]

@@ -1,0 +1,227 @@
+"""What debug information says about a change, before anything is applied: types, variables, signatures, identities.
+
+A changed layout of a type is refused in this version: live objects have the old one. So is a variable that lives under
+another type. A changed signature under an unchanged name (C, or a C++ result type) is fine once no old caller is
+active: those callers are named here, and the switch waits until no thread is in them.
+
+Units without debug information are not checked for types (said once per unit); numbered statics then stay unmatched
+and a change of their number is refused."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from relive.diff.atoms import Atoms, Interner
+from relive.diff.compare import Comparison
+from relive.diff.identity import Static, has_numbered, local_variables, match_lambdas, rename_statics
+from relive.dwarf import SOURCES
+from relive.dwarf.compare import compare_types
+from relive.dwarf.model import NoDebugInfoError, TypeChange, VariableRecord
+from relive.dwarf.reader import DebugInfo, Reader
+from relive.elf.object import ElfObject
+from relive.errors import FormatError, Refusal
+from relive.host.native import compile_native
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What the types of one unit say about its change."""
+
+    refusals: list[Refusal] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
+    """Types whose layout or virtual functions changed."""
+    new_signatures: set[bytes] = field(default_factory=set)
+    """Symbols of functions that take or give something else than before under the same name."""
+    notes: list[str] = field(default_factory=list)
+
+
+class TypeCheck:
+    """Reads debug information with the C reader (compiled on first use), once per object."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._reader: Reader | None = None
+        self._infos: weakref.WeakKeyDictionary[ElfObject, DebugInfo | None] = weakref.WeakKeyDictionary()
+
+    def prepare(self) -> None:
+        """Compiles and loads the reader, so that the first reload need not."""
+        if self._reader is None:
+            self._reader = Reader(compile_native("dwarf", SOURCES, flags=("-O2",), cache=self._cache))
+
+    def info(self, obj: ElfObject) -> DebugInfo | None:
+        """Debug information of an object; None when it has none. FormatError for what cannot be read."""
+        if obj not in self._infos:
+            self.prepare()
+            assert self._reader is not None
+            try:
+                self._infos[obj] = self._reader.read(obj.data)
+            except NoDebugInfoError:
+                self._infos[obj] = None
+        return self._infos[obj]
+
+    # --- identities ----------------------------------------------------------------------------------------------
+
+    def atoms(self, old: Atoms, obj: ElfObject, interner: Interner, verdict: Verdict, source: str) -> Atoms:
+        """The atoms of a new object under the names of the old one where the compiler numbered them anew."""
+        renames = self._static_renames(old.object, obj, verdict, source)
+        new = Atoms(obj, interner, renames)
+        lambdas = match_lambdas(old, new, self._changed_captures(old.object, obj))
+        if lambdas.renames:
+            new = Atoms(obj, interner, {**renames, **lambdas.renames})
+        for owner in lambdas.told:
+            verdict.notes.append(f"lambdas in {owner} were added or removed: stored ones keep their old body")
+        return new
+
+    def _static_renames(self, old: ElfObject, new: ElfObject, verdict: Verdict, source: str) -> Mapping[bytes, bytes]:
+        if not has_numbered(old) and not has_numbered(new):
+            return {}
+        before, after = self.info(old), self.info(new)
+        if before is None or after is None:
+            names = [
+                sorted(n for n in local_variables(o).values() if b"." in n or n.startswith(b"_ZZ")) for o in (old, new)
+            ]
+            if names[0] != names[1]:
+                verdict.refusals.append(
+                    Refusal(
+                        "no-debug-info", os.path.basename(source),
+                        "statics in functions came or went, and without debug information they cannot be told apart",
+                        "compile with -g", source,
+                    )
+                )  # fmt: skip
+            return {}
+        taken = set(local_variables(old).values())
+        renames, ambiguous = rename_statics(_statics(before, old), _statics(after, new), taken)
+        for static in ambiguous:
+            verdict.refusals.append(
+                Refusal(
+                    "ambiguous-static", f"{static.owner}: {static.plain}",
+                    "several statics of this name and type are in the function, and their number changed",
+                    "give the new one a name of its own", source,
+                )
+            )  # fmt: skip
+        return renames
+
+    def _changed_captures(self, old: ElfObject, new: ElfObject) -> set[bytes]:
+        before, after = self.info(old), self.info(new)
+        if before is None or after is None:
+            return set()
+        changed = [change for change in compare_types(before, after) if change.is_lambda and change.layout_changed]
+        if not changed:
+            return set()
+        lines = {(change.file, change.line) for change in changed}
+        return {f.linkage.encode() for f in after.functions if f.is_lambda and (f.file, f.line) in lines}
+
+    # --- verdict -------------------------------------------------------------------------------------------------
+
+    def check(self, comparison: Comparison, verdict: Verdict, source: str) -> None:
+        """Compares types, variables and signatures of the two objects."""
+        old, new = comparison.old.object, comparison.new.object
+        try:
+            before, after = self.info(old), self.info(new)
+        except FormatError as error:
+            verdict.refusals.append(Refusal("debug-info", os.path.basename(source), str(error), error.hint, source))
+            return
+        if before is None or after is None:
+            return
+        statics = {v.type for v in before.variables if v.owner}
+        for change in compare_types(before, after):
+            self._judge(change, statics, verdict, source)
+        self._variables(comparison, before, after, verdict, source)
+        _signatures(before, after, verdict)
+
+    def _judge(self, change: TypeChange, statics: set[str], verdict: Verdict, source: str) -> None:
+        if change.objects_unchanged or change.is_lambda or "<lambda" in change.name:
+            return
+        if "[" in change.name and not any(change.name in spelling for spelling in statics):
+            return  # local to a function, and no static of one holds it
+        verdict.types.append(change.display)
+        place = (change.file or source, change.line)
+        if change.layout_changed:
+            verdict.refusals.append(
+                Refusal(
+                    "layout-changed", change.display,
+                    f"its layout changed ({change.explanation}), and objects of the old layout live",
+                    "restart the program, or undo this part of the edit", *place,
+                )
+            )  # fmt: skip
+        elif not _only_appended(change.old_vtable, change.new_vtable):
+            verdict.refusals.append(
+                Refusal(
+                    "vtable-reordered", change.display,
+                    f"its virtual functions changed their places ({change.explanation})",
+                    "declare new virtual functions after the others, or restart the program", *place,
+                )
+            )  # fmt: skip
+
+    def _variables(
+        self, comparison: Comparison, before: DebugInfo, after: DebugInfo, verdict: Verdict, source: str
+    ) -> None:
+        old_types = {name: v for v in before.variables if (name := _symbol(comparison.old, v)) is not None}
+        for variable in after.variables:
+            name = _symbol(comparison.new, variable)
+            old = old_types.get(name) if name is not None else None
+            if old is None or old.type_hash == variable.type_hash or old.size != variable.size:
+                continue
+            if old.is_const and variable.is_const:
+                continue  # its content is compared
+            if _same_but_for_const(old.type, variable.type):
+                continue
+            what = f"its type was {old.type} and would be {variable.type}"
+            if old.type == variable.type:
+                what = f"the layout of {old.type} changed"
+            verdict.refusals.append(
+                Refusal(
+                    "variable-retyped", variable.name, f"it lives in the program; {what}",
+                    "restart the program, or give the variable a new name", variable.file or source, variable.line,
+                )
+            )  # fmt: skip
+
+
+def _same_but_for_const(old: str, new: str) -> bool:
+    return old.replace("const", "").split() == new.replace("const", "").split()
+
+
+def _statics(info: DebugInfo, obj: ElfObject) -> list[Static]:
+    names = local_variables(obj)
+    result = []
+    for v in info.variables:
+        if not v.owner:
+            continue
+        symbol = names.get((v.location.section, v.location.value))
+        if symbol is not None:
+            result.append(Static(symbol, v.owner, v.block_path, v.plain, v.ordinal, v.type))
+    return result
+
+
+def _symbol(atoms: Atoms, variable: VariableRecord) -> bytes | None:
+    """Session name of the atom that a variable is."""
+    import numpy as np
+
+    section, value = variable.location.section, variable.location.value
+    if not section:
+        return None
+    atom = int(atoms.locate(np.array([section]), np.array([value]))[0])
+    if atom < 0 or int(atoms.start[atom]) != value:
+        return None
+    return atoms.names[atom]
+
+
+def _only_appended(old: str, new: str) -> bool:
+    """Whether all virtual functions keep their slots."""
+    before, after = old.splitlines(), new.splitlines()
+    return after[: len(before)] == before
+
+
+def _signatures(before: DebugInfo, after: DebugInfo, verdict: Verdict) -> None:
+    old = {(f.linkage or f.name): f.signature for f in before.functions if not f.is_artificial}
+    for f in after.functions:
+        name = f.linkage or f.name
+        if not f.is_lambda and name in old and old[name] != f.signature:
+            verdict.new_signatures.add(name.encode())
+
+
+__all__ = ["Sequence", "TypeCheck", "Verdict"]
