@@ -1,0 +1,8 @@
+// case: the new code uses thread_local variables of libstdc++ (std::call_once), threads, futures and a mutex for the first time
+// link: -lpthread
+// also: gcc-O2 clang-O0
+#include "case.h"
+
+void step(void) { puts("single"); }
+
+CASE_MAIN

@@ -1,0 +1,2 @@
+#include "thing.h"
+int other(const Thing &t) { return t.value(); }

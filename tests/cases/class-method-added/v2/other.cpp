@@ -1,0 +1,3 @@
+#include "thing.h"
+int Thing::scale = 1000;
+int other(const Thing &t) { return t.fresh() + t.number; }

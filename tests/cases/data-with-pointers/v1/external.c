@@ -1,0 +1,1 @@
+int external(int x) { return x + 40; }

@@ -1,0 +1,14 @@
+// case: a default member initialiser changes: live objects keep theirs, new ones get the new one
+// also: gcc-O2 clang-O0
+#include "case.h"
+
+struct Unit { int hp = 10; const char *name = "grunt"; };
+
+static Unit old_one;
+
+void step(void) {
+    Unit fresh;
+    printf("old=%d %d\nfresh %d %s\n", old_one.hp, old_one.name[0], fresh.hp, fresh.name);
+}
+
+CASE_MAIN

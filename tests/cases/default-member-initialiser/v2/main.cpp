@@ -1,0 +1,13 @@
+// case: a default member initialiser changes: live objects keep theirs, new ones get the new one
+#include "case.h"
+
+struct Unit { int hp = 25; const char *name = "guard"; };
+
+static Unit old_one;
+
+void step(void) {
+    Unit fresh;
+    printf("old=%d %d\nfresh %d %s\n", old_one.hp, old_one.name[0], fresh.hp, fresh.name);
+}
+
+CASE_MAIN

@@ -1,0 +1,2 @@
+extern int moved;
+int other(void) { return moved; }

@@ -1,0 +1,3 @@
+int moved = 100;
+int bump(void) { return moved += 1; }
+int other(void) { return -moved; }

@@ -1,0 +1,11 @@
+// case: a static variable and a static function become global and are used by another unit; a global one becomes static
+#include "case.h"
+
+int count = 100;
+static int global_count = 500;
+int helper(int x) { return x + 1; }
+int other(void);
+
+void step(void) { printf("%d %d %d\n", helper(count++), global_count++, other()); }
+
+CASE_MAIN

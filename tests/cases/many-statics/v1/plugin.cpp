@@ -1,0 +1,2 @@
+#include "registry.h"
+static Registrar first("plugin one"), second("plugin two");

@@ -1,0 +1,13 @@
+// case: GNU C nested functions, with and without a trampoline on the stack
+#include "case.h"
+
+__attribute__((noinline)) static int outer(int x) {
+    int local = x;
+    int inner(int y) { local++; return local * y; }
+    local *= 2;
+    return inner(10);
+}
+
+void step(void) { printf("outer=%d\n", outer(4)); }
+
+CASE_MAIN

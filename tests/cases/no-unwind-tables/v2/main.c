@@ -1,0 +1,9 @@
+// case: no unwind tables, no frame pointers, one entry without endbr64
+#include "case.h"
+
+static int count;
+static int next(int x) { return x * 2 + ++count; }
+
+void step(void) { printf("two %d\n", next(3)); }
+
+CASE_MAIN

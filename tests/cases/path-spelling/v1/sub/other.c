@@ -1,0 +1,2 @@
+#include "../inc/value.h"
+int other(void) { return VALUE + 1; }

@@ -1,0 +1,22 @@
+// case: std::visit: tables of functions in COMDAT sections, one alternative's lambda changes, a new visitor is added
+#include "case.h"
+#include <string>
+#include <variant>
+#include <vector>
+
+using Value = std::variant<int, double, std::string>;
+template <class... T> struct Over : T... { using T::operator()...; };
+template <class... T> Over(T...) -> Over<T...>;
+
+static std::vector<Value> values{1, 2.5, std::string("text")};
+
+void step(void) {
+    for (auto &value : values)
+        std::visit(Over{[](int i) { printf("int %d\n", i); }, [](double d) { printf("floating %.1f\n", d); },
+                        [](const std::string &s) { printf("string %s\n", s.c_str()); }}, value);
+    std::get<int>(values[0])++;
+    for (auto &value : values) printf("%d", std::visit([](const auto &v) { return static_cast<int>(sizeof v > 8); }, value));
+    puts("");
+}
+
+CASE_MAIN
