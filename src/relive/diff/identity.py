@@ -1,8 +1,8 @@
 """Who is who among local symbols: names that a compiler numbers are no identity.
 
 gcc calls the statics of C functions `count.0`, `count.1`, in the order of the unit; a new one in front shifts
-them. C++ has discriminators (`_ZZ1fvE1n_0`) and lambdas (`UlvE0_`), numbered within the function. Binding by such a name binds
-new code to another variable, silently. So:
+them. C++ has discriminators (`_ZZ1fvE1n_0`) and lambdas (`UlvE0_`), numbered within the function. Binding by such a
+name binds new code to another variable, silently. So:
 
 * a static is identified by function and plain name, as the debug information says; several of one name in a function
   by their order if their number is the same, else by type if that is unique, else not at all;
