@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from relive.dwarf.model import TypeChange
+from relive.dwarf.model import TypeChange, VariableRecord
 from relive.dwarf.reader import DebugInfo
 from relive.dwarf.tables import shape_of
 
@@ -32,6 +32,14 @@ def compare_types(old: DebugInfo, new: DebugInfo) -> tuple[TypeChange, ...]:
         come = [index for shape, index in after.items() if shape not in before]
         changes.extend(_change(old, i, new, k) for i, k in zip(gone, come, strict=False))
     return tuple(sorted(changes, key=lambda change: change.name))
+
+
+def same_type(old: VariableRecord, new: VariableRecord) -> bool:
+    """Whether an object of the one type can go on living as the other. Where a unit does not know the whole type, only
+    the spelling can be compared: the unit that defines the type is the one that reports its change."""
+    if old.is_complete and new.is_complete:
+        return old.type_hash == new.type_hash
+    return old.type == new.type and (old.size == new.size or not old.size or not new.size)
 
 
 def explain_layout(old: str, new: str) -> str:

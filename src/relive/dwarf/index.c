@@ -255,8 +255,12 @@ void build_index(Dwarf *r)
         map_put(r, &r->type_of, r->types.v[i].off, i);
     for (uint64_t i = 0; i < r->typedefs.n; i++) { /* typedef struct { } T; the first one names it */
         uint32_t type = map_get(&r->type_of, r->typedefs.v[i].target);
+        Die d;
+        if (type != NONE && (r->types.v[type].flags & T_UNNAMED)) { /* clang: a stand-in for a type unit */
+            die_at(r, r->types.v[type].off, &d);
+            type = HAS(&d, A_SIGNATURE) ? map_get(&r->type_of, d.v[A_SIGNATURE].u) : type;
+        }
         if (type != NONE && (r->types.v[type].flags & T_UNNAMED) && !r->types.v[type].alias)
             r->types.v[type].alias = r->typedefs.v[i].off;
     }
-    r->indexed = true;
 }

@@ -132,11 +132,15 @@ static bool read_header(Dwarf *r, Unit *u, Header *h)
     } else {
         u->files.first = (uint32_t)r->files.n;
         r->directories.n = 0;
+        const Unit *owner = u; /* a type unit uses the table of a compile unit, but does not know its directory */
+        for (uint64_t i = 0; i < r->units.n && owner->type_die; i++)
+            if (r->units.v[i].has_stmt_list && r->units.v[i].stmt_list == u->stmt_list && !r->units.v[i].type_die)
+                owner = &r->units.v[i];
         if (h->forms.version >= 5) {
-            read_new_table(r, h, u, &p, false);
-            read_new_table(r, h, u, &p, true);
+            read_new_table(r, h, owner, &p, false);
+            read_new_table(r, h, owner, &p, true);
         } else {
-            read_old_files(r, u, p, h->end);
+            read_old_files(r, owner, p, h->end);
         }
         u->files.count = (uint32_t)(r->files.n - u->files.first);
         *PUSH(r, r->spans) = u->files;

@@ -85,6 +85,9 @@ class VariableRecord:
     is_anonymous_namespace: bool
     is_whole: bool
     """False: the optimiser split it, or computes its address; `location` is that of the first piece."""
+    is_complete: bool
+    """False: a type that it holds by value is only declared here (gcc: its key function is defined in another unit,
+    clang: its constructor), so `type_hash` cannot tell everything, and `size` may be 0. See `compare.same_type`."""
     file: str
     line: int
     unit: int

@@ -134,8 +134,13 @@ const Scope *name_scope(Dwarf *r, uint32_t index, unsigned depth)
     return s;
 }
 
+static bool is_cpp(uint32_t language) /* DW_LANG_C_plus_plus, _03, _11, _14, _17, _20, _23 */
+{
+    return language == 0x04 || language == 0x19 || language == 0x1a || language == 0x21 || language == 0x2a || language == 0x2b || language == 0x3a;
+}
+
 /* The qualified name of a function for people; *linkage is its linkage name or empty, *key what it is known by: that, or
- * its name inside what encloses it (C; gcc gives no linkage name to what is local to a function). The names may be at the definition, its DW_AT_abstract_origin or the declaration that DW_AT_specification names. */
+ * its name inside what encloses it, in C++ with parameters. The names may be at the definition, its DW_AT_abstract_origin or the declaration that DW_AT_specification names. */
 Str function_name(Dwarf *r, uint64_t off, Str *linkage, Str *key, unsigned depth)
 {
     Die d;
@@ -155,8 +160,15 @@ Str function_name(Dwarf *r, uint64_t off, Str *linkage, Str *key, unsigned depth
     }
     const Scope *scope = name_scope(r, scope_of(r, off), depth + 1);
     if (!name.n)
-        name = str_of("<unnamed>");
+        name = linkage->n ? *linkage : str_of("<unnamed>"); /* clang's _GLOBAL__sub_I_x.cpp */
     *key = linkage->n ? *linkage : qualify(r, scope->spell, name);
+    if (!linkage->n && is_cpp(d.unit->language)) { /* gcc gives none to what is not visible outside: tell overloads apart */
+        Buf *b = buf_push(r);
+        buf_str(r, b, *key);
+        spell_parameters(r, &d, b, depth + 1);
+        *key = buf_keep(r, b);
+        buf_pop(r);
+    }
     if (scope->kind == K_TYPE && (scope->flags & T_LAMBDA) && same(name, "operator()"))
         return scope->show;
     return qualify(r, scope->show, name);
@@ -238,16 +250,16 @@ void name_type(Dwarf *r, uint32_t index, unsigned depth)
     die_at(r, t->off, &d);
     Str name = die_text(r, &d, A_NAME), show;
     uint32_t scope = t->scope;
-    if (HAS(&d, A_DECLARATION))
+    if (HAS(&d, A_DECLARATION) || HAS(&d, A_SIGNATURE))
         t->flags |= T_DECLARATION;
-    if (HAS(&d, A_SPEC) || (HAS(&d, A_SIGNATURE) && !name.n)) { /* struct A::B { } outside A; gcc's skeleton of a type unit */
+    for (unsigned step = 0; step < 4 && (HAS(&d, A_SPEC) || HAS(&d, A_SIGNATURE)); step++) {
+        /* struct A::B { } outside A; a stand-in for a type unit, in which gcc does the same again */
         uint64_t other = d.v[HAS(&d, A_SPEC) ? A_SPEC : A_SIGNATURE].u;
-        if (other) {
-            if (HAS(&d, A_SPEC))
-                scope = scope_of(r, other);
-            die_at(r, other, &d);
-            name = name.n ? name : die_text(r, &d, A_NAME);
-        }
+        if (!other)
+            break;
+        scope = scope_of(r, other);
+        die_at(r, other, &d);
+        name = name.n ? name : die_text(r, &d, A_NAME);
     }
     if (!name.n && t->alias) {
         die_at(r, t->alias, &d);
@@ -290,6 +302,7 @@ void name_types(Dwarf *r)
                 map_put(r, &r->type_named, hash, i);
         }
     }
+    r->named = true;
 }
 
 /* Where the type that a DIE declares is defined: itself, a type unit, or elsewhere in this object (0: nowhere). */

@@ -205,7 +205,7 @@ typedef struct {
     Loc loc;
     uint32_t unit, flags, file, line, ordinal, pad;
 } VariableRow;
-enum VariableFlag { V_EXTERNAL = 1, V_CONST = 2, V_TLS = 4, V_PIECES = 8, V_ANONYMOUS_NAMESPACE = 16, V_MEMBER = 32, V_ARTIFICIAL = 64 };
+enum VariableFlag { V_EXTERNAL = 1, V_CONST = 2, V_TLS = 4, V_PIECES = 8, V_ANONYMOUS_NAMESPACE = 16, V_MEMBER = 32, V_ARTIFICIAL = 64, V_INCOMPLETE = 128 };
 
 typedef struct {
     Str show, linkage, signature;
@@ -279,7 +279,7 @@ struct Dwarf {
     VEC(uint64_t) stack;
     Unit *last;
     uint64_t dies;
-    bool indexed;
+    bool named; /* every type has its name: declarations can be followed to definitions */
 
     /* types.c */
     Map type_of, type_named, spelling_of, contained_of;

@@ -63,11 +63,11 @@ _TABLES = {"types": 0, "variables": 1, "functions": 2, "parts": 3, "units": 4, "
 
 _KINDS = {0x02: "class", 0x04: "enum", 0x13: "struct", 0x17: "union", 0x38: "class"}
 _T_LOCAL, _T_ANONYMOUS, _T_LAMBDA, _T_NAMES_LAMBDA, _T_DECLARATION = 1, 2, 4, 8, 16
-_V_EXTERNAL, _V_CONST, _V_TLS, _V_PIECES, _V_ANONYMOUS, _V_MEMBER = 1, 2, 4, 8, 16, 32
+_V_EXTERNAL, _V_CONST, _V_TLS, _V_PIECES, _V_ANONYMOUS, _V_MEMBER, _V_INCOMPLETE = 1, 2, 4, 8, 16, 32, 128
 _F_EXTERNAL, _F_NORETURN, _F_ARTIFICIAL, _F_LAMBDA = 1, 2, 4, 8
 _L_STMT, _L_END = 1, 2
 _C = frozenset({0x01, 0x02, 0x0C, 0x1D, 0x2C, 0x3E})  # DWARF 5 table 7.17
-_CPP = frozenset({0x04, 0x1A, 0x21, 0x2B, 0x3A})
+_CPP = frozenset({0x04, 0x19, 0x1A, 0x21, 0x2A, 0x2B, 0x3A})
 _ASM = 0x8001  # DW_LANG_Mips_Assembler
 _NONE = 0xFFFFFFFF
 
@@ -376,6 +376,7 @@ class DebugInfo:
             is_member=bool(flags & _V_MEMBER),
             is_anonymous_namespace=bool(flags & _V_ANONYMOUS),
             is_whole=not flags & _V_PIECES,
+            is_complete=not flags & _V_INCOMPLETE,
             file=self._file(file),
             line=line,
             unit=unit,

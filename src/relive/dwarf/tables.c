@@ -120,11 +120,18 @@ static uint64_t type_size(Dwarf *r, uint64_t off, bool *is_const)
         die_at(r, off, &d);
         if (d.abbrev->tag == TAG_CONST)
             *is_const = true;
-        uint64_t definition = HAS(&d, A_DECLARATION) ? definition_of(r, &d) : 0;
+        uint64_t definition = HAS(&d, A_DECLARATION) || HAS(&d, A_SIGNATURE) ? definition_of(r, &d) : 0;
         if (definition && definition != off)
             die_at(r, definition, &d);
         if (HAS(&d, A_SIZE))
             return d.v[A_SIZE].u * count;
+        if (d.abbrev->tag == TAG_UNSPECIFIED_TYPE) /* decltype(nullptr), the only one in C++ */
+            return 8 * count;
+        if (d.abbrev->tag == TAG_PTR_TO_MEMBER) {
+            if (HAS(&d, A_TYPE) && d.v[A_TYPE].u)
+                die_at(r, d.v[A_TYPE].u, &d);
+            return (d.abbrev->tag == TAG_SUBROUTINE ? 16 : 8) * count;
+        }
         Kids kids = kids_of(&d);
         for (const Abbrev *a; d.abbrev->tag == TAG_ARRAY && (a = kids_next(r, &kids)) != NULL;) {
             if (a->tag != TAG_SUBRANGE)
@@ -186,11 +193,12 @@ static void make_variable(Dwarf *r, const Note *note, Map *seen, Map *ordinals)
     VariableRow row = {.plain = c.name, .linkage = c.linkage, .owner = owner, .path = path, .loc = loc, .unit = note->unit};
     row.show = around->show.n ? join(r, around->show, "::", c.name) : c.name;
     row.type = c.has_type ? spell(r, c.type, 0).text : str_of("void");
-    row.type_hash = mix(hash_bytes(row.type.p, row.type.n, 3), c.has_type ? contained_hash(r, c.type, 0) : 0);
+    uint64_t contained = c.has_type ? contained_hash(r, c.type, 0) : 0;
+    row.type_hash = mix(hash_bytes(row.type.p, row.type.n, 3), contained);
     bool is_const = false;
     row.size = c.has_type ? type_size(r, c.type, &is_const) : 0;
     row.flags = flags | (c.external ? V_EXTERNAL : 0) | (is_const ? V_CONST : 0) | (c.artificial ? V_ARTIFICIAL : 0)
-        | (around->flags & T_ANONYMOUS_NAMESPACE ? V_ANONYMOUS_NAMESPACE : 0) | (around->kind == K_TYPE ? V_MEMBER : 0);
+        | (around->flags & T_ANONYMOUS_NAMESPACE ? V_ANONYMOUS_NAMESPACE : 0) | (around->kind == K_TYPE ? V_MEMBER : 0) | (contained & 1 ? V_INCOMPLETE : 0);
     row.file = c.file;
     row.line = c.line;
     if (local) {

@@ -44,8 +44,11 @@ static bool strip(Dwarf *r, uint64_t off, Die *d)
 {
     for (unsigned step = 0; off && step < DEPTH; step++) {
         die_at(r, off, d);
-        if (!is_transparent(d->abbrev->tag))
+        if (!is_transparent(d->abbrev->tag)) {
+            if (HAS(d, A_SIGNATURE) && d->v[A_SIGNATURE].u)
+                die_at(r, d->v[A_SIGNATURE].u, d);
             return true;
+        }
         off = HAS(d, A_TYPE) ? d->v[A_TYPE].u : 0;
     }
     return false;
@@ -114,7 +117,7 @@ static Spelling pointer(Dwarf *r, Spelling to, const char *sign)
     Buf *b = buf_push(r);
     buf_add(r, b, to.text.p, to.split);
     if (to.parens)
-        buf_text(r, b, "(");
+        buf_text(r, b, to.split && !strchr(" *&(", to.text.p[to.split - 1]) ? " (" : "(");
     buf_text(r, b, sign);
     uint64_t split = b->n;
     if (to.parens)
@@ -251,9 +254,12 @@ static Spelling spell_die(Dwarf *r, const Die *d, unsigned depth)
         return keep(r, b, b->n, false);
     case TAG_UNSPECIFIED_TYPE: return plain(die_text(r, d, A_NAME));
     case TAG_STRUCTURE: case TAG_CLASS: case TAG_UNION: case TAG_INTERFACE: case TAG_ENUMERATION:
+        if (HAS(d, A_SIGNATURE) && d->v[A_SIGNATURE].u) /* a stand-in for a type unit */
+            return spell(r, d->v[A_SIGNATURE].u, depth);
         type = map_get(&r->type_of, d->off);
         if (type == NONE)
             fail(r, "a reference points into the middle of an entry");
+        name_type(r, type, depth);
         return r->types.v[type].flags & T_UNNAMED ? unnamed(r, d, depth) : plain(r->types.v[type].spell);
     case TAG_ARRAY: return array(r, d, depth);
     case TAG_SUBROUTINE: return function(r, d, depth);
@@ -307,6 +313,13 @@ Spelling spell(Dwarf *r, uint64_t off, unsigned depth)
 }
 
 /* ---- layouts ---- */
+#define INCOMPLETE ((uint64_t)1)
+
+static uint64_t add_contained(uint64_t all, uint64_t one)
+{
+    return (mix(all & ~INCOMPLETE, one & ~INCOMPLETE) & ~INCOMPLETE) | ((all | one) & INCOMPLETE);
+}
+
 static uint64_t layout_of(Dwarf *r, const Die *d, unsigned depth)
 {
     uint32_t type = map_get(&r->type_of, d->off);
@@ -325,14 +338,14 @@ static uint64_t layout_of(Dwarf *r, const Die *d, unsigned depth)
     return r->types.v[type].contained;
 }
 
-/* Hash of everything that the type at off holds by value, beyond its spelling; 0 for pointers and base types.
- * Of an enumeration only its size counts: a new enumerator changes no object. */
+/* Hash of everything that the type at off holds by value, beyond its spelling; 0 for pointers and base types; bit 0 says
+ * that a type among it is only declared here (gcc: its key function is in another unit, clang: its constructor).  Of an enumeration only its size counts: a new enumerator changes no object. */
 uint64_t contained_hash(Dwarf *r, uint64_t off, unsigned depth)
 {
     Die d;
     if (depth > DEPTH)
         fail(r, "the debug information is nested too deep");
-    if (!off)
+    if (!off || !r->named) /* while names are made, of unnamed structs as parameters; nothing is hashed yet */
         return 0;
     uint32_t known = map_get(&r->contained_of, off);
     if (known != NONE)
@@ -345,27 +358,31 @@ uint64_t contained_hash(Dwarf *r, uint64_t off, unsigned depth)
     uint16_t tag = d.abbrev->tag;
     if (is_transparent(tag) || tag == TAG_ARRAY) {
         result = HAS(&d, A_TYPE) ? contained_hash(r, d.v[A_TYPE].u, depth + 1) : 0;
-    } else if (tag == TAG_ENUMERATION) {
-        result = mix(HAS(&d, A_SIZE) ? d.v[A_SIZE].u : 0, 0x656e756d);
-    } else if (is_record(tag)) {
+    } else if (tag == TAG_ENUMERATION || is_record(tag)) {
         uint64_t definition = definition_of(r, &d);
-        if (definition) {
-            if (definition != off)
-                die_at(r, definition, &d);
-            result = layout_of(r, &d, depth + 1);
-        }
+        if (definition && definition != off)
+            die_at(r, definition, &d);
+        if (tag == TAG_ENUMERATION)
+            result = add_contained(HAS(&d, A_SIZE) ? d.v[A_SIZE].u << 1 : 0, 0);
+        else
+            result = definition ? layout_of(r, &d, depth + 1) : INCOMPLETE;
     }
     return r->contained.v[known] = result;
 }
 
 static void add_virtual_base(Dwarf *r, Buf *b, const Val *v)
 {
-    /* gcc and clang: DW_OP_dup, deref, const1u N | constu N, minus, deref, plus: N is where the vtable holds the offset */
+    /* gcc and clang: DW_OP_dup, deref, N as lit, const1u or constu, minus, deref, plus: vtable[-N] holds the offset */
     const uint8_t *p = v->p, *end = p + (is_block(v) ? v->u : 0);
-    if (end - p > 6 && p[0] == OP_DUP && p[1] == OP_DEREF && (p[2] == OP_CONST1U || p[2] == OP_CONSTU)) {
+    if (end - p >= 6 && p[0] == OP_DUP && p[1] == OP_DEREF) {
+        bool literal = p[2] >= OP_LIT0 && p[2] < OP_LIT0 + 32;
+        uint64_t n = p[2] - OP_LIT0;
         p += 3;
-        buf_format(r, b, "virtual base at vtable -%llu ", (unsigned long long)read_uleb(r, &p, end));
-        return;
+        if (literal || p[-1] == OP_CONST1U || p[-1] == OP_CONSTU) {
+            buf_format(r, b, "virtual base at vtable -%llu ", (unsigned long long)(literal ? n : read_uleb(r, &p, end)));
+            return;
+        }
+        p -= 3;
     }
     buf_text(r, b, "virtual base at ");
     for (unsigned i = 0; p < end && i < 32; p++, i++)
@@ -385,7 +402,7 @@ static void base_class(Dwarf *r, const Die *d, Buf *text, uint64_t at, uint64_t 
         buf_format(r, text, "%llu base ", (unsigned long long)(at + offset));
     add_type(r, d, text, depth);
     if (HAS(d, A_TYPE))
-        *contained = mix(*contained, contained_hash(r, d->v[A_TYPE].u, depth));
+        *contained = add_contained(*contained, contained_hash(r, d->v[A_TYPE].u, depth));
 }
 
 /* False: nothing was entered (a static member, or an unnamed struct whose members were). */
@@ -433,7 +450,7 @@ static bool member(Dwarf *r, const Die *d, Buf *text, const char *end, uint64_t 
     if (HAS(d, A_ALIGNMENT))
         buf_format(r, text, " align %llu", (unsigned long long)d->v[A_ALIGNMENT].u);
     if (HAS(d, A_TYPE))
-        *contained = mix(*contained, contained_hash(r, d->v[A_TYPE].u, depth));
+        *contained = add_contained(*contained, contained_hash(r, d->v[A_TYPE].u, depth));
     return true;
 }
 
@@ -530,7 +547,7 @@ void layout_type(Dwarf *r, uint32_t index, Buf *layout, Buf *vtable, unsigned de
     }
     t->layout = hash_bytes(text->p, text->n, 1);
     t->vtable = slots->n ? hash_bytes(slots->p, slots->n, 2) : 0;
-    t->contained = mix(t->layout, contained);
+    t->contained = add_contained(contained, t->layout & ~INCOMPLETE);
     t->state = 2;
     if (!vtable)
         buf_pop(r);
