@@ -213,7 +213,8 @@ def test_include_directories_in_order() -> None:
 
 
 def test_forced_includes() -> None:
-    assert forced_includes("gcc -include a.h --include=b.h -imacros c.h x.c".split()) == ("a.h", "b.h")
+    words = shlex.split("gcc -include a.h --include=b.h -imacros c.h x.c")
+    assert forced_includes(words) == ("a.h", "b.h")
 
 
 TELLING = "-c -o -x -MF -MD -I -D -include -Xclang -- a.c b.c x.o -O2 -g -flto @r -Wp,-MD,x - -gsplit-dwarf"

@@ -196,10 +196,12 @@ class CompilePool:
         depfile = ""
         ok = status == 0
         try:
-            if ok and job.output is not None:
-                data = job.output.read_bytes()
-            if ok and job.depfile.exists():
-                depfile = job.depfile.read_bytes().decode("utf-8", "surrogateescape")
+            with contextlib.suppress(FileNotFoundError):
+                if ok and job.output is not None:
+                    data = job.output.read_bytes()
+            with contextlib.suppress(FileNotFoundError):
+                if ok:
+                    depfile = job.depfile.read_bytes().decode("utf-8", "surrogateescape")
         except OSError as error:
             ok = False
             diagnostics += _storage_message(self.workdir, error)

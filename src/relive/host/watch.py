@@ -6,7 +6,9 @@ content is looked at last, so the final state always wins.
 
 Events are of two kinds. `CLOSE_WRITE` and `MOVED_TO` end a save and are looked at at once. `CREATE`, `DELETE` and
 `MOVED_FROM` begin one as a rule (vim renames the old file away, then writes the new one; git deletes and creates), so
-they wait `GRACE` for its end; a file that is still missing then is reported as deleted.
+they wait `GRACE` for its end; a file that is still missing then is reported as deleted. Writes alone (`MODIFY`) are
+not asked for: a log file beside the sources would keep us busy, and half a file is no save. So a writer counts when
+it closes.
 
 Directories come and go as well (git checkout, `mv`): each directory on the way to a known file is watched for the next
 one, links are followed, and after any such event all watches are set anew by path, which is cheap and cannot go wrong.
@@ -209,14 +211,13 @@ class Watcher:
         """Decides anew which files are polled; the first poll of a file looks at its content."""
         if self._polling is False:
             return
-        choice: dict[str, bool] = {}
+        unwatched = notifier.unwatched() if notifier is not None else set()
+        remote: dict[str, bool] = {}
         for path in self._known:
             directory = os.path.dirname(path)
-            if directory not in choice:
-                choice[directory] = (
-                    notifier is None or directory in notifier.failed or is_remote(directory, self._mounts)
-                )
-            if choice[directory]:
+            if directory not in remote:
+                remote[directory] = is_remote(directory, self._mounts)
+            if notifier is None or path in unwatched or remote[directory]:
                 self._polled.setdefault(path, ())
             else:
                 self._polled.pop(path, None)

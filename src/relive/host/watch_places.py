@@ -35,7 +35,7 @@ class Notifier:
 
     def __init__(self) -> None:
         self.failed: set[str] = set()
-        """Directories that cannot be watched (no more watches, no permission): to be polled."""
+        """Directories that exist and cannot be watched."""
         self.rearmed = False
         """Whether the last `read` set watches anew."""
         self._inotify = INotify(nonblocking=True)
@@ -56,6 +56,10 @@ class Notifier:
         for path in paths:
             self._add_place(path, path)
             self._follow(path)
+
+    def unwatched(self) -> set[str]:
+        """Files that have a place for which there is no watch to be had: to be polled."""
+        return {path for place in self.failed for files in self._files.get(place, {}).values() for path in files}
 
     def read(self) -> tuple[set[str], set[str]]:
         """What has happened so far, without waiting: (files that a save has ended on, files in the middle of one)."""
@@ -84,11 +88,11 @@ class Notifier:
                         begun.update(files)
                     if mask & _NAMES and name in self._below.get(directory, ()):
                         anew = True
-        for path in ended:
-            self._follow(path)  # it may have become a link, or lead elsewhere
         if anew:
             ended |= self._rearm()
             self.rearmed = True
+        for path in ended:
+            self._follow(path)  # it may have become a link, or lead elsewhere
         return ended, begun
 
     def _take(self) -> bytes:
@@ -123,24 +127,27 @@ class Notifier:
             # `/` and its direct children are busy places that are not replaced as a whole.
             if parent.count("/") > 1:
                 self._add_interest(parent)
-        with contextlib.suppress(OSError):
-            goal = os.readlink(directory)
-            self._add_interest(posixpath.normpath(posixpath.join(os.path.realpath(parent), goal)))
+        self._follow_directory(directory)
         self._arm(directory)
 
+    def _follow_directory(self, directory: str) -> None:
+        """A watch through a link sits on the link's goal; whether the goal is replaced shows in the goal's parents."""
+        with contextlib.suppress(OSError):
+            goal = os.readlink(directory)
+            parent = os.path.realpath(posixpath.dirname(directory))
+            self._add_interest(posixpath.normpath(posixpath.join(parent, goal)))
+
     def _arm(self, directory: str) -> bool:
-        """Sets the watch of a directory, or of the nearest one above it that exists; True when it is another one."""
+        """Sets the watch of a directory; True when it is another one than before, or none any more."""
         before = self._watch_of.get(directory)
-        watch: int | None = None
-        self.failed.discard(directory)
-        try:
-            watch = int(self._inotify.add_watch(directory, _MASK))
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                self.failed.add(directory)
+        watch = self._try_watch(directory)
+        if watch is None and directory not in self.failed:
+            # Missing: watch for its coming, and try again, as it may have come before that watch was set.
+            parent, name = posixpath.split(directory)
+            self._below[parent].add(name)
+            self._add_interest(parent)
+            watch = self._try_watch(directory)
         if watch == before:
-            if watch is None and directory not in self.failed:
-                self._add_missing_parent(directory)
             return False
         if before is not None:
             del self._watch_of[directory]
@@ -153,23 +160,25 @@ class Notifier:
         if watch is not None:
             self._watch_of[directory] = watch
             self._directories.setdefault(watch, set()).add(directory)
-        elif directory not in self.failed:
-            self._add_missing_parent(directory)
         return True
 
-    def _add_missing_parent(self, directory: str) -> None:
-        parent, name = posixpath.split(directory)
-        self._below[parent].add(name)
-        if parent not in self._interest:
-            self._add_interest(parent)
+    def _try_watch(self, directory: str) -> int | None:
+        self.failed.discard(directory)
+        try:
+            return int(self._inotify.add_watch(directory, _MASK))
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                self.failed.add(directory)  # ENOSPC: fs.inotify.max_user_watches; EACCES
+            return None
 
     def _rearm(self) -> set[str]:
         """Sets all watches anew; returns the files in directories that are others now. Parents first: what appears in a
         directory after its watch was set gives an event, what was there before is found by the next step."""
         others: set[str] = set()
         for directory in sorted(self._interest):
-            if self._arm(directory) and directory in self._files:
-                others.update(path for files in self._files[directory].values() for path in files)
+            if self._arm(directory):
+                self._follow_directory(directory)
+                others.update(path for files in self._files.get(directory, {}).values() for path in files)
         return others
 
 
