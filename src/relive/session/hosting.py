@@ -100,6 +100,7 @@ class Host:
 
     def run(self, program: Sequence[str]) -> int:
         """Start `program`, keep it up to date; its exit status (128 + signal), as a shell gives it."""
+        from relive.events import Exit
         from relive.host import launch, native
 
         cache = self._cache()
@@ -114,7 +115,7 @@ class Host:
             if isinstance(outcome, int):
                 return outcome
             restarted = outcome
-            life.end()
+            self._emit(Exit(self.clock(), life.end()))
             self._build()
 
     def attach(self, pid: int) -> int:
@@ -182,9 +183,9 @@ class Host:
         from relive.events import Notice, Ready
         from relive.host.compiler import CompilePool
         from relive.host.project import Project
-        from relive.host.watch import FilesChanged, Watcher
+        from relive.host.watch import Watcher
         from relive.session.inputs import ProjectInputs
-        from relive.session.loop import Loop
+        from relive.session.loop import Loop, Request
         from relive.session.pipeline import Engine
 
         target = connect()
@@ -217,8 +218,9 @@ class Host:
             self._emit(replace(notice, t=self.clock()))
         stale = frozenset(unit.source for unit in project.stale())
         if stale and again:
-            # Started anew to get the newest code: what was not built is applied now.
-            messages.put(FilesChanged(stale, time.monotonic()))
+            # Started anew to get the newest code: what was not built is applied now, also in manual mode.
+            loop.add_pending(stale)
+            messages.put(Request("reload"))
         elif stale:
             loop.add_pending(stale)
             names = ", ".join(sorted(os.path.basename(path) for path in stale)[:4]) + (
@@ -286,29 +288,31 @@ class _Life:
     def __init__(self, pid: int, wait: Callable[[], int]) -> None:
         self.pid = pid
         self._wait = wait
+        self._status = 0
         self._exited = threading.Event()
 
     def report_to(self, messages: Queue) -> None:
         from relive.session.loop import ProgramExited
 
         def watch() -> None:
-            status = self._wait()
+            self._status = self._wait()
             self._exited.set()
-            messages.put(ProgramExited(status))
+            messages.put(ProgramExited(self._status))
 
         threading.Thread(target=watch, name="relive-wait", daemon=True).start()
 
     def ended(self, within: float) -> bool:
         return self._exited.wait(within)
 
-    def end(self) -> None:
-        """SIGTERM, and SIGKILL for one that does not go."""
+    def end(self) -> int:
+        """SIGTERM, and SIGKILL for one that does not go; its status."""
         for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, None)):
             with contextlib.suppress(ProcessLookupError):
                 if not self._exited.is_set():
                     os.kill(self.pid, number)
             if self._exited.wait(patience):
-                return
+                break
+        return self._status
 
 
 def shell_status(status: int) -> int:
