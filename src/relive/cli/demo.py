@@ -61,7 +61,7 @@ EDITS = (
         r"\(told \d+ times\)",
     ),
     Edit(
-        "a header: both files that include it are compiled",
+        "a header: every file that includes it is compiled",
         (("pond.hpp", "crumbs_per_throw = 3;", "crumbs_per_throw = 1000;"),),
         "applied",
         r" \d{4,}",

@@ -198,6 +198,7 @@ class Host:
         # Watched before the engine looks: a save during its first look must not be lost.
         watcher = Watcher(cast("queue.Queue[object]", messages), project.inputs())
         cleanup.callback(_quietly(watcher.close))
+        stale = frozenset(unit.source for unit in project.stale())
         engine = Engine(project, target, pool, cache=cache, workdir=workdir, clock=time.monotonic)
         prepared = engine.prepare()
         inputs = ProjectInputs(project, watcher)
@@ -216,7 +217,6 @@ class Host:
         self._emit(Ready(self.clock(), life.pid, program, prepared.units, prepared.functions, startup))
         for notice in prepared.notices:
             self._emit(replace(notice, t=self.clock()))
-        stale = frozenset(unit.source for unit in project.stale())
         if stale and again:
             # Started anew to get the newest code: what was not built is applied now, also in manual mode.
             loop.add_pending(stale)
