@@ -1,0 +1,1 @@
+"""Measurements, not tests: `python -m benchmarks [NAME…]` writes one page for this machine into benchmarks/results/."""
