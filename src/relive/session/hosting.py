@@ -18,10 +18,8 @@ import queue
 import select
 import signal
 import subprocess
-import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -100,7 +98,6 @@ class Host:
 
     def run(self, program: Sequence[str]) -> int:
         """Start `program`, keep it up to date; its exit status (128 + signal), as a shell gives it."""
-        from relive.events import Exit
         from relive.host import launch, native
 
         cache = self._cache()
@@ -115,7 +112,7 @@ class Host:
             if isinstance(outcome, int):
                 return outcome
             restarted = outcome
-            self._emit(Exit(self.clock(), life.end()))
+            self._end_of(life)
             self._build()
 
     def attach(self, pid: int) -> int:
@@ -154,6 +151,8 @@ class Host:
                 loop = self._prepare(life, cache, connect, messages, cleanup, can_restart, restarted is not None)
             except Exception as error:
                 if not isinstance(error, ReliveError):
+                    import traceback
+
                     # A bug of ours at start-up: the program must not pay for it.
                     error = ReliveError("internal error, please report it:\n" + traceback.format_exc())
                 # A program that ended at once is no failure; a short wait tells it from an agent that broke.
@@ -257,6 +256,11 @@ class Host:
 
         cleanup.callback(finish)
 
+    def _end_of(self, life: _Life) -> None:
+        from relive.events import Exit
+
+        self._emit(Exit(self.clock(), life.end()))
+
     def _build(self) -> None:
         """The user's own build command before a new start. Its failure is told; the program starts all the same."""
         from relive.events import Notice
@@ -272,11 +276,13 @@ class Host:
 
     def _cache(self) -> Path:
         """The cache, or a temporary folder where there is none: slower, told, but no reason not to run."""
-        from relive.events import Notice
-
         try:
             return paths.cache_dir()
         except ReliveError as error:
+            import tempfile
+
+            from relive.events import Notice
+
             folder = Path(tempfile.mkdtemp(prefix="relive-cache-"))
             self._emit(Notice(self.clock(), f"{error}; using {folder} for now", error.hint))
             return folder

@@ -12,9 +12,7 @@ source or build tree.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -84,6 +82,8 @@ def session_dir(cache: Path) -> Path:
     The patches are files that the program has loaded and that debuggers open again: the folder must outlive the host
     when the program does. So sessions sweep up behind *dead* ones here, by the pid in `owner` (see `own_session`).
     """
+    import tempfile
+
     sessions = cache / "sessions"
     try:
         sessions.mkdir(mode=0o700, exist_ok=True)
@@ -99,6 +99,8 @@ def own_session(folder: Path, pid: int) -> None:
 
 
 def _sweep(sessions: Path) -> None:
+    import shutil
+
     for folder in sessions.iterdir():
         host = folder.name.partition("-")[0]
         try:
