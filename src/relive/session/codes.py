@@ -155,6 +155,52 @@ _ALL = (
         "Restart the program.",
     ),
     Code(
+        "ambiguous-static",
+        "Two statics of the same name and type in one function, and their number changed",
+        "-{ static int n; } { static int n; }\n+{ static int n; } { static int n; } { static int n; }",
+        "Function-local statics are matched by function, name, type and order. When one of several equal ones comes or "
+        "goes, which of them keeps which value cannot be told.",
+        "Give the new one a name of its own.",
+    ),
+    Code(
+        "debug-info",
+        "The debug information of an object cannot be read",
+        "",
+        "Types are compared before anything is applied, and what the object says of them is broken or of a kind that "
+        "relive does not know.",
+        "Build the unit anew with -g (DWARF 4 or 5), or without -g: then types are not compared.",
+    ),
+    Code(
+        "layout-changed",
+        "A type whose objects live changed its layout",
+        " struct Player {\n     int health;\n+    int armour;\n     Weapon *weapon;\n };",
+        "Objects of the old layout are in use; code compiled for the new one would read and write beside their fields.",
+        "Undo this part of the edit, keep the new field elsewhere for now (a map by address, a new global), or restart "
+        "the program.",
+    ),
+    Code(
+        "no-debug-info",
+        "Statics in functions came or went, and the objects have no debug information",
+        "+    static int count;   // in a unit compiled without -g, beside other statics",
+        "The compiler numbers the statics of functions (`count.0`, `count.1`), and the numbers move. Without debug "
+        "information which one belongs to which function is a guess.",
+        "Compile with -g.",
+    ),
+    Code(
+        "variable-retyped",
+        "A variable that lives changed its type",
+        "-float speed;\n+int speed;",
+        "Its memory holds a value of the old type, which the new code would take for one of the new type.",
+        "Give the variable a new name, or restart the program.",
+    ),
+    Code(
+        "vtable-reordered",
+        "Virtual functions of a class changed their places",
+        " struct Shape {\n+    virtual void outline();\n     virtual void draw();\n };",
+        "Code that is not recompiled calls virtual functions by their place in the table.",
+        "Declare new virtual functions after the others, or restart the program.",
+    ),
+    Code(
         "tls-dynamic",
         "New code wants a thread-local of a dlopened library at a fixed offset",
         "-thread_local int depth;            // in a plugin built with -ftls-model=initial-exec\n"
