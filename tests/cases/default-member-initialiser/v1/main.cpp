@@ -1,4 +1,5 @@
 // case: a default member initialiser changes: live objects keep theirs, new ones get the new one
+// then: old=10,10,10,10
 // also: gcc-O2 clang-O0
 #include "case.h"
 
@@ -8,7 +9,7 @@ static Unit old_one;
 
 void step(void) {
     Unit fresh;
-    printf("old=%d %d\nfresh %d %s\n", old_one.hp, old_one.name[0], fresh.hp, fresh.name);
+    printf("old=%d\n%c\nfresh %d %s\n", old_one.hp, old_one.name[0], fresh.hp, fresh.name);
 }
 
 CASE_MAIN

@@ -7,7 +7,7 @@ static Unit old_one;
 
 void step(void) {
     Unit fresh;
-    printf("old=%d %d\nfresh %d %s\n", old_one.hp, old_one.name[0], fresh.hp, fresh.name);
+    printf("old=%d\n%c\nfresh %d %s\n", old_one.hp, old_one.name[0], fresh.hp, fresh.name);
 }
 
 CASE_MAIN

@@ -1,4 +1,5 @@
 // case: an enum class gets an enumerator and another order; tables and switches over it follow
+// expect: applied|refused:layout-changed
 // also: gcc-O2
 #include "case.h"
 #include "mode.h"

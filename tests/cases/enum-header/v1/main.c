@@ -1,4 +1,5 @@
 // case: an enumerator inserted in the middle of an enum in a header renumbers the rest in switches and tables of two units
+// expect: applied|refused:layout-changed
 // also: clang-O0
 #include "case.h"
 #include "color.h"

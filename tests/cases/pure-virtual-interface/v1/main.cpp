@@ -1,4 +1,5 @@
 // case: an interface in a header, implementations in two units and their factory; one implementation and a new one change live
+// then: i0=impl-of-a,impl-of-a,impl-of-a,impl-of-a
 // also: gcc-O2
 #include "case.h"
 #include "iface.h"
@@ -10,7 +11,7 @@ static std::vector<std::unique_ptr<Iface>> all;
 void step(void) {
     if (all.empty()) all.push_back(make_a());
     if (all.size() == 1) all.push_back(make_b());
-    for (auto &i : all) printf("%s\n", i->text().c_str());
+    for (unsigned i = 0; i < all.size(); i++) printf("i%u=%s\n", i, all[i]->text().c_str());
 }
 
 CASE_MAIN

@@ -7,9 +7,10 @@
 static std::vector<std::unique_ptr<Iface>> all;
 
 void step(void) {
-    if (all.size() < 3) all.push_back(make_a());
-    if (all.size() == 3) all.push_back(make_b());
-    for (auto &i : all) printf("- %s\n", i->text().c_str());
+    if (all.empty()) all.push_back(make_a());
+    if (all.size() == 1) all.push_back(make_b());
+    if (all.size() == 2) all.push_back(make_a());
+    for (unsigned i = 0; i < all.size(); i++) printf("i%u=%s\n", i, all[i]->text().c_str());
 }
 
 CASE_MAIN

@@ -1,4 +1,5 @@
 // case: a signal handler that v1 installed changes; installed on an alternate stack, with a mask that the program blocks
+// undone: seen=403,404
 // functions@O0: on_signal step
 // also: clang-O0
 #include "case.h"
@@ -25,7 +26,7 @@ void step(void) {
     raise(SIGUSR2);
     sigset_t mask;
     sigprocmask(SIG_BLOCK, NULL, &mask);
-    printf("seen=%d mask=%d%d\n", (int)seen, sigismember(&mask, SIGUSR1), sigismember(&mask, SIGUSR2));
+    printf("seen=%d\nmask=%d%d\n", (int)seen, sigismember(&mask, SIGUSR1), sigismember(&mask, SIGUSR2));
 }
 
 CASE_MAIN

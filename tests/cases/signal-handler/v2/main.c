@@ -23,7 +23,7 @@ void step(void) {
     raise(SIGUSR2);
     sigset_t mask;
     sigprocmask(SIG_BLOCK, NULL, &mask);
-    printf("seen %d mask=%d%d\n", (int)seen % 100 * 0 + (seen > 99), sigismember(&mask, SIGUSR1), sigismember(&mask, SIGUSR2));
+    printf("seen %d\nmask=%d%d\n", (int)seen % 100 * 0 + (seen > 99), sigismember(&mask, SIGUSR1), sigismember(&mask, SIGUSR2));
 }
 
 CASE_MAIN

@@ -1,4 +1,5 @@
 // case: literals change where the compiler merges equal ones and shares tails ("world" lies inside "hello world")
+// then: kept=world,world,world,world
 // also: gcc-O2
 #include "case.h"
 

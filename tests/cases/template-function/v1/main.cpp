@@ -1,4 +1,5 @@
 // case: a function template in a header, instantiated in two units (COMDAT): the one that runs is replaced, with its static
+// then: new=249.0,248.0,247.0,246.0
 // also: clang-O2
 #include "case.h"
 #include "scale.h"

@@ -4,6 +4,6 @@
 
 int other(void);
 
-void step(void) { printf("%d %.1f other %d\n", scale(2), scale(1.5) + scale(2.5f), other()); }
+void step(void) { printf("%d %.1f other %d\nnew=%.1f\n", scale(2), scale(1.5), other(), scale(2.5f)); }
 
 CASE_MAIN

@@ -1,0 +1,3 @@
+enum color { RED, GREEN };
+#define COLORS 2
+const char *name(enum color c);
