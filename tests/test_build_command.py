@@ -62,6 +62,11 @@ def test_options_stay_before_two_dashes() -> None:
     assert bent("clang -c -o a.o -- a.c") == "clang -c -MD -MF /w/d -o /w/o -- a.c"
 
 
+def test_pure_assembly_gets_no_flags_that_clang_would_complain_of() -> None:
+    words = rewrite(["clang", "-Werror", "-c", "a.s"], "/p", "/p/a.s", output="/w/o", depfile="/w/d", extra=("-fx",))
+    assert words == ("clang", "-Werror", "a.s", "-c", "-o", "/w/o")
+
+
 def test_forced_headers_are_replaced_by_name() -> None:
     assert bent("gcc -include x.h -include y.h -c a.c", forced={"x.h": "/w/f.h"}) == (
         "gcc -include /w/f.h -include y.h a.c"

@@ -83,6 +83,37 @@ def test_extra_flags_win(tmp_path: Path) -> None:
     assert "-ffunction-sections" in cut.command
 
 
+@pytest.mark.parametrize("driver", ["gcc", "clang"])
+def test_debug_information_comes_with_the_object(tmp_path: Path, driver: str) -> None:
+    (tmp_path / "a.c").write_text("int a(void) { return 1; }\n")
+    (compiled,) = CompilePool(tmp_path / "w", 1).compile([unit(tmp_path, f"{driver} -g -gsplit-dwarf -Werror -c a.c")])
+    assert compiled.ok, compiled.diagnostics
+    assert b".debug_info\0" in compiled.object
+    assert b".dwo" not in compiled.object
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a.c"]
+
+
+@pytest.mark.parametrize("driver", ["gcc", "clang"])
+@pytest.mark.parametrize("source", ["a.s", "a.S"])
+def test_assembly(tmp_path: Path, driver: str, source: str) -> None:
+    (tmp_path / source).write_text(".globl f\nf: ret\n")
+    (compiled,) = CompilePool(tmp_path / "w", 1).compile(
+        [unit(tmp_path, f"{driver} -Werror -c {source}", source)], extra_flags=["-ffunction-sections"]
+    )
+    assert compiled.ok, compiled.diagnostics
+    assert ("a.S" in compiled.depfile) == (source == "a.S")
+
+
+def test_a_launcher_stays_in_front(tmp_path: Path) -> None:
+    (tmp_path / "ccache").write_text('#!/bin/sh\necho "$@" >> log\nexec "$@"\n')
+    (tmp_path / "ccache").chmod(0o755)
+    (tmp_path / "a.c").write_text("int a(void) { return A; }\n")
+    launched = unit(tmp_path, f"A=1 {tmp_path}/ccache gcc -DA=1 -c a.c -o a.o")
+    (compiled,) = CompilePool(tmp_path / "w", 1).compile([launched])
+    assert compiled.ok, compiled.diagnostics
+    assert (tmp_path / "log").read_text().startswith("gcc -DA=1 a.c -c -MD")
+
+
 def test_diagnostics_are_the_compilers_own_words(tmp_path: Path) -> None:
     (tmp_path / "bad.c").write_text("int a(void) { return b; }\n")
     (tmp_path / "warn.c").write_text("int a(void) { int unused; return 1; }\n")
@@ -273,6 +304,7 @@ def test_dependencies_come_from_the_preprocessor(tmp_path: Path) -> None:
         text = pool.dependencies(unit(tmp_path, f"{driver} -MMD -MF x.d -c a.c -o a.o"))
         assert "a.c" in text
         assert "a.h" in text
+        assert pool.all_dependencies([unit(tmp_path, f"{driver} -c a.c")] * 3) == [text] * 3
     assert not (tmp_path / "x.d").exists()
     assert list((tmp_path / "w").iterdir()) == []
 

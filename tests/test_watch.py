@@ -339,8 +339,8 @@ def test_files_added_later(tmp_path: Path) -> None:
 def test_files_added_later_that_changed_since_somebody_read_them(tmp_path: Path) -> None:
     path, header, same = settled(tmp_path / "a.c"), settled(tmp_path / "a.h"), settled(tmp_path / "same.h")
     with Watching([path]) as watching:
+        time.sleep(0.05)  # file times tick, and what is within a tick counts as later
         compiler_started = time.time_ns()
-        time.sleep(0.02)  # kernel clocks tick
         header.write_text("saved while the compiler ran\n")
         watching.watcher.add([str(header), str(same)], since_ns=compiler_started)
         assert watching.next().files == {str(header)}
@@ -460,7 +460,7 @@ STEP = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(STEP, st.booleans()), max_size=14))
 def test_whatever_happens_the_final_state_wins(steps: list[tuple[tuple[str, str, str, int], bool]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -161,13 +161,11 @@ def parse(arguments: Sequence[str]) -> Iterator[Word]:
         elif word[:2] == "--" and "=" in word and word.split("=", 1)[0] in _SEPARATE:
             name, value = word.split("=", 1)
             yield _ALIASES.get(name, name), value, (word,)
+        elif word.startswith(_GLUED):
+            name = word[:3] if word[1] == "M" else word[:2]
+            yield name, word[len(name) :], (word,)
         else:
-            for glued in _GLUED:
-                if word.startswith(glued):
-                    yield glued, word[len(glued) :], (word,)
-                    break
-            else:
-                yield word, "", (word,)
+            yield word, "", (word,)
 
 
 def explicit_output(arguments: Sequence[str]) -> str | None:
@@ -234,6 +232,9 @@ def rewrite(
     """The same compilation with its object at ``output`` and its dependencies at ``depfile`` (absolute paths).
 
     ``extra`` comes after everything of the user's; ``forced`` replaces values of ``-include``."""
+    if file.endswith(".s"):
+        # Pure assembly includes nothing and has the sections it says; clang complains of flags that mean nothing to it.
+        return _rewrite(arguments, directory, file, ("-c", "-o", output), {})
     ours = ["-c", "-MD", "-MF", depfile, "-o", output]
     return _rewrite(arguments, directory, file, (*extra, *ours), forced or {})
 

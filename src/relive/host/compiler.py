@@ -104,6 +104,10 @@ class CompilePool:
         """A depfile made by a run of the preprocessor, for units whose build left none; "" when it fails."""
         return self._run([unit], (), cancelled, dependencies=True)[0].depfile
 
+    def all_dependencies(self, units: Sequence[Unit], *, cancelled: Callable[[], bool] = lambda: False) -> list[str]:
+        """`dependencies` of many units, in parallel and in their order."""
+        return [one.depfile for one in self._run(units, (), cancelled, dependencies=True)]
+
     def _run(
         self, units: Sequence[Unit], extra: tuple[str, ...], cancelled: Callable[[], bool], *, dependencies: bool
     ) -> list[Compiled]:

@@ -25,7 +25,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import queue
 import select
 import stat
 import threading
@@ -33,6 +32,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from relive.host.watch_places import Notifier, is_remote, read_mounts
 
@@ -43,6 +43,8 @@ POLL_INTERVAL = 0.2
 _RACY_NS = 2_000_000_000
 """A time stamp this young may stand for two contents: network file systems have coarse clocks."""
 _CLOCK_REALTIME_COARSE = 5
+_TICK_NS = 10_000_000
+"""File times are those of the last tick of the kernel's clock (CONFIG_HZ=100 at the slowest)."""
 _GONE = b""
 
 
@@ -72,12 +74,18 @@ class _Request:
     flush: bool = False
 
 
+class Sink(Protocol):
+    """Where changes go: a `queue.Queue` of anything that may be a `FilesChanged`."""
+
+    def put(self, item: FilesChanged, /) -> None: ...
+
+
 class Watcher:
     """Puts a `FilesChanged` into ``events`` for each change, as soon as it is noticed."""
 
     def __init__(
         self,
-        events: queue.Queue[FilesChanged] | queue.Queue[object],
+        events: Sink,
         inputs: Iterable[str],
         *,
         polling: bool | None = None,
@@ -103,7 +111,7 @@ class Watcher:
         now), for example after the compiler that found them was started, are reported at once."""
         new = tuple(path for path in paths if path not in self._known)
         if new:
-            since = _coarse_now() if since_ns is None else since_ns
+            since = _coarse_now() if since_ns is None else since_ns - _TICK_NS
             self._requests.append(_Request(new, since, threading.Event()))
             self._poke()
 
