@@ -15,10 +15,10 @@ bool signal_query(int number, struct kernel_action *now)
     return SYS(SYS_rt_sigaction, number, NULL, now, 8) == 0;
 }
 
-bool signal_install(int number, void (*handler)(int, siginfo_t *, void *), struct kernel_action *old)
+bool signal_install(int number, void (*handler)(int, siginfo_t *, void *), uint64_t mask, struct kernel_action *old)
 {
     struct kernel_action action = {handler, SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_RESTORER_FLAG, relive_restorer,
-                                   ~0ull};
+                                   mask};
     struct kernel_action before;
     if (!signal_query(number, &before))
         return false;
@@ -34,7 +34,7 @@ bool signal_restore(int number, const struct kernel_action *old)
 
 uint64_t signal_block_all(void)
 {
-    uint64_t all = ~0ull, before = 0;
+    uint64_t all = ~LIBC_SIGNALS, before = 0;
     SYS(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
     return before;
 }

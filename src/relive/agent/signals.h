@@ -18,13 +18,17 @@ struct kernel_action {
     uint64_t mask;
 };
 
-/* Installs `handler` with all signals masked; *old gets what was there (unless it was ours already). */
-bool signal_install(int number, void (*handler)(int, siginfo_t *, void *), struct kernel_action *old);
+/* Installs `handler`, during which `mask` is blocked; *old gets what was there (unless it was ours already). */
+bool signal_install(int number, void (*handler)(int, siginfo_t *, void *), uint64_t mask, struct kernel_action *old);
 bool signal_query(int number, struct kernel_action *now);
 bool signal_restore(int number, const struct kernel_action *old);
 /* Hands a signal that is not ours to the handler that was there before, with the mask it asked for. */
 void signal_chain(int number, const struct kernel_action *old, siginfo_t *info, ucontext_t *context);
-/* Blocks everything (libc's own two excepted is not our business: raw), returns the mask before. */
+/* glibc's own two: a thread that blocks them makes setuid and pthread_cancel of others wait for ever. So only handlers
+ * (ours, and glibc's short ones) do, which tells their threads from those of a program that blocks "everything". */
+#define LIBC_SIGNALS (3ull << 31)
+
+/* Blocks everything but those, returns the mask before. */
 uint64_t signal_block_all(void);
 void signal_set_mask(uint64_t mask);
 

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-enum { STOP_SIGNAL = 33 };
 #define MARK 0x5e1full /* top 16 bits of the queued value; then 32 bits of round, 16 of index */
 
 static struct {
@@ -54,6 +53,7 @@ static void report(struct thread *thread, ucontext_t *context)
     thread->pc = pc;
     thread->sp = sp;
     thread->tp = thread_pointer();
+    thread->in_trap = *(uint64_t *)&context->uc_sigmask & 1ull << (SIGTRAP - 1);
     uint64_t low = (uint64_t)context->uc_stack.ss_sp, size = context->uc_stack.ss_size;
     thread->alternate = !(context->uc_stack.ss_flags & SS_DISABLE) && sp - low < size ? low + size : 0;
     thread->inside = gate.wanted && (gate.wanted(pc) || stack_has(thread, gate.wanted, STACK_OWN));
@@ -95,7 +95,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
 bool stop_prepare(void)
 {
-    return threads_prepare() && signal_install(STOP_SIGNAL, on_signal, &gate.before);
+    return threads_prepare() && signal_install(STOP_SIGNAL, on_signal, ~0ull, &gate.before);
 }
 
 void stop_begin(bool hold, bool (*wanted)(uint64_t word))
@@ -184,10 +184,12 @@ bool stop_wait(uint64_t deadline)
     return good;
 }
 
-/* Asks every thread that was not asked yet; *tid is one of them. Returns whether there were any. */
-static bool ask_the_rest(int *tid)
+/* Asks every thread that was not asked yet; *tid is one of them. Returns whether there were any; *full: some could not
+ * be asked now, because the kernel's queue of signals is full. */
+static bool ask_the_rest(int *tid, bool *full)
 {
     bool any = false;
+    *full = false;
     for (uint32_t i = 0; i < threads.count; i++) {
         struct thread *thread = &threads.rows[i];
         if (thread->clear || thread->asked)
@@ -199,6 +201,7 @@ static bool ask_the_rest(int *tid)
             continue;
         }
         any = true;
+        *full = *full || !thread->asked;
         *tid = thread->tid;
     }
     return any;
@@ -206,9 +209,10 @@ static bool ask_the_rest(int *tid)
 
 bool stop_all(uint64_t deadline, int *tid)
 {
+    bool full;
     /* New threads come only from threads that still run: when everyone known is held and nobody is new, all are. */
     while (threads_list() >= 0) {
-        if (!ask_the_rest(tid))
+        if (!ask_the_rest(tid, &full))
             return true;
         if (!stop_wait(deadline)) {
             for (uint32_t i = 0; i < threads.count; i++)
@@ -216,7 +220,7 @@ bool stop_all(uint64_t deadline, int *tid)
                     *tid = threads.rows[i].tid;
             return false;
         }
-        if (now_ns() >= deadline)
+        if (full && now_ns() >= deadline)
             return false;
     }
     return false;

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { STOP_SIGNAL = 33 };
+
 /* Installs the handler (or again, when the program replaced it). Call after the first pthread_create. */
 bool stop_prepare(void);
 

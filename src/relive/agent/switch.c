@@ -3,6 +3,7 @@
 
 #include "buffer.h"
 #include "memory.h"
+#include "signals.h"
 #include "stack.h"
 #include "stop.h"
 #include "sys.h"
@@ -144,8 +145,10 @@ static bool everyone_is_elsewhere(bool (*wanted)(uint64_t), struct switch_result
 enum switch_status switch_held(bool (*wanted)(uint64_t word), bool (*act)(void *), void *argument, uint64_t deadline,
                                struct switch_result *result)
 {
+    enum switch_status before = SWITCH_TIMEOUT;
     for (uint64_t nap = NS_PER_MS / 4;; nap = nap < 16 * NS_PER_MS ? nap * 2 : nap) {
         enum switch_status status = SWITCH_TIMEOUT;
+        struct switch_result then = *result;
         threads_forget();
         stacks_load();
         threads_list();
@@ -162,8 +165,13 @@ enum switch_status switch_held(bool (*wanted)(uint64_t word), bool (*act)(void *
         }
         stop_end();
         threads_forget();
+        if (status == SWITCH_TIMEOUT && before == SWITCH_BUSY) {
+            *result = then; /* what is in the way says more than who was slow in the end */
+            return before;
+        }
         if (status != SWITCH_BUSY || now_ns() >= deadline)
             return status;
+        before = status;
         pause_ns(nap); /* it will have gone on in a moment, or is there to stay */
     }
 }
@@ -336,6 +344,11 @@ static void run_live(const struct switch_plan *plan, struct switch_result *resul
     threads_forget();
 }
 
+bool switch_unsettled(void)
+{
+    return state.unsettled;
+}
+
 void switch_settle(void)
 {
     if (!state.unsettled)
@@ -344,7 +357,7 @@ void switch_settle(void)
     if (threads_list() < 0)
         return;
     /* A thread may have executed an int3 and not yet reached the handler. Kernels deliver such a trap before any other
-     * signal, so whoever answers a probe, or sleeps in a system call, has it behind him. */
+     * signal, so whoever answers a probe, and not from within the handler, or sleeps in a system call, is past it. */
     stop_begin(false, NULL);
     for (uint32_t i = 0; i < threads.count; i++) {
         struct thread *thread = &threads.rows[i];
@@ -353,7 +366,9 @@ void switch_settle(void)
         if (place == PLACE_RUNNING || (place == PLACE_BLOCKED && thread->number < 0))
             stop_probe(thread);
     }
-    bool all = stop_wait(now_ns() + 200 * NS_PER_MS);
+    bool all = stop_wait(now_ns() + 20 * NS_PER_MS);
+    for (uint32_t i = 0; i < threads.count; i++)
+        all = all && !(threads.rows[i].asked && (!stop_answered(&threads.rows[i]) || threads.rows[i].in_trap));
     stop_end();
     threads_forget();
     if (all) {
@@ -378,8 +393,13 @@ static bool live_is_possible(uint64_t deadline)
         struct thread *thread = &threads.rows[i];
         if (!thread_blocked_signals(thread, &blocked))
             thread->clear = true;
-        else if (blocked & 1ull << (SIGTRAP - 1) && thread->tid != worker_tid())
-            return false;
+        while (!thread->clear && blocked & 1ull << (SIGTRAP - 1) && thread->tid != worker_tid()) {
+            if (!(blocked & LIBC_SIGNALS) || now_ns() >= deadline)
+                return false;
+            pause_ns(NS_PER_MS / 4); /* in a handler of ours, or where glibc starts or ends a thread: soon over */
+            if (!thread_blocked_signals(thread, &blocked))
+                thread->clear = true;
+        }
         while (!thread->clear && thread_place(thread) == PLACE_BLOCKED && thread->number == SYS_vfork) {
             if (now_ns() >= deadline)
                 return false;
@@ -401,6 +421,8 @@ void switch_run(const struct switch_plan *plan, struct switch_result *result)
             result->status = SWITCH_TIMEOUT;
             return;
         }
+        if (state.unsettled)
+            pause_ns(NS_PER_MS / 10);
     }
     stop_prepare(); /* again: the program may have taken the signal by a raw system call */
     stop_clear_longest();

@@ -52,8 +52,9 @@ struct switch_result {
 
 void switch_prepare(void);
 void switch_run(const struct switch_plan *plan, struct switch_result *result);
-/* Puts the program's SIGTRAP handler back once no thread can need ours; call after the answer is sent and on every tick. */
+/* Puts the program's SIGTRAP handler back once no thread can need ours; call while nothing is asked. */
 void switch_settle(void);
+bool switch_unsettled(void);
 
 /* Around fork: the copy of the program's memory must not hold half a switch. */
 void switch_fork_before(void);

@@ -143,7 +143,8 @@ static bool receive_all(int fd, void *bytes, size_t size)
 {
     for (uint8_t *at = bytes; size;) {
         struct pollfd wait = {fd, POLLIN, 0};
-        struct timespec timeout = {0, (long)TICK};
+        /* What is left of a switch is done when the host has nothing more to ask for the moment. */
+        struct timespec timeout = {0, (long)(switch_unsettled() ? NS_PER_MS : TICK)};
         long ready = SYS(SYS_ppoll, &wait, 1, &timeout, NULL, 0);
         if (ready <= 0) {
             tick();
@@ -205,7 +206,6 @@ static void serve(int fd)
             bool good = header.kind == KIND_BYE || request_answer(header.kind, &reader, &reply);
             if (!good || !send_reply(fd, header.kind, header.sequence) || header.kind == KIND_BYE)
                 break;
-            switch_settle(); /* after the answer: the host need not wait for it */
         }
     atomic_store(&talk.host, 0);
 }

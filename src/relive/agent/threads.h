@@ -24,6 +24,7 @@ struct thread {
     uint64_t pc, sp;            /* where it will go on */
     uint64_t alternate;         /* end of the alternate signal stack when sp is on it, else 0 */
     uint64_t tp;                /* thread pointer; 0: unknown */
+    bool in_trap;               /* it answered with SIGTRAP blocked: from within a handler of that, perhaps ours */
     bool inside;                /* its own look at its stack found what was looked for */
     _Atomic uint32_t answered;  /* the round it answered last */
 };

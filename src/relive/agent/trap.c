@@ -35,8 +35,8 @@ static void on_trap(int number, siginfo_t *info, void *context)
         signal_chain(number, &table.before, info, context);
         return;
     }
+    *rip = trap->go ? trap->go : trap->address; /* first: the place behind the int3 must not be found on this stack */
     uint64_t arrived = now_ns();
-    *rip = trap->go ? trap->go : trap->address;
     if (!trap->go) {
         atomic_fetch_add(&table.waiting, 1);
         while (!atomic_load(&table.open))
@@ -52,7 +52,8 @@ bool trap_install(const struct trap *traps, size_t count)
     atomic_store(&table.open, 0);
     atomic_store(&table.count, count);
     atomic_store(&table.traps, traps);
-    return signal_install(SIGTRAP, on_trap, &table.before);
+    /* The probe's signal stays open: a thread that was asked just before it came here answers from here. */
+    return signal_install(SIGTRAP, on_trap, ~(1ull << (STOP_SIGNAL - 1)), &table.before);
 }
 
 void trap_release(void)

@@ -5,6 +5,7 @@
 #include "stop.h"
 #include "sys.h"
 #include "threads.h"
+#include "worker.h"
 
 static struct {
     const struct range *ranges;
@@ -66,7 +67,7 @@ bool whereabouts_list(const struct range *ranges, uint32_t count, struct reply *
         enum place place = thread_place(thread);
         if (place == PLACE_RUNNING)
             stop_probe(thread); /* a glance of a microsecond; it goes on at once */
-        thread->clear = place == PLACE_GONE;
+        thread->clear = place == PLACE_GONE || thread->tid == worker_tid();
     }
     stop_wait(now_ns() + 100 * NS_PER_MS);
     for (uint32_t i = 0; i < threads.count; i++) {
