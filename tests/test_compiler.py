@@ -70,7 +70,7 @@ def test_the_object_is_the_users_and_the_users_tree_stays_untouched(tmp_path: Pa
     assert compiled.object == (root / "a.o").read_bytes()
     assert "a.h" in compiled.depfile
     assert tree(root) == before
-    assert list((tmp_path / "w").iterdir()) == []
+    assert tree(tmp_path / "w") == {}
 
 
 def test_extra_flags_win(tmp_path: Path) -> None:
@@ -102,6 +102,15 @@ def test_assembly(tmp_path: Path, driver: str, source: str) -> None:
     )
     assert compiled.ok, compiled.diagnostics
     assert ("a.S" in compiled.depfile) == (source == "a.S")
+
+
+def test_what_options_put_beside_the_object_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "a.c").write_text("int a(void) { return 1; }\n")
+    command = "gcc -fstack-usage --coverage -fdump-tree-optimized -c a.c -o a.o"
+    (compiled,) = CompilePool(tmp_path / "w", 1).compile([unit(tmp_path, command)])
+    assert compiled.ok, compiled.diagnostics
+    assert tree(tmp_path / "w") == {}
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a.c"]
 
 
 def test_a_launcher_stays_in_front(tmp_path: Path) -> None:
@@ -190,7 +199,7 @@ def test_superseded_compilers_are_gone_with_their_children(tmp_path: Path) -> No
     assert len(pids) == 4
     until(lambda: all(map(gone, pids)))
     assert not (tmp_path / "c.c.pids").exists()
-    assert list((tmp_path / "w").iterdir()) == []
+    assert tree(tmp_path / "w") == {}
 
 
 def test_a_superseded_gcc_leaves_no_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,7 +315,7 @@ def test_dependencies_come_from_the_preprocessor(tmp_path: Path) -> None:
         assert "a.h" in text
         assert pool.all_dependencies([unit(tmp_path, f"{driver} -c a.c")] * 3) == [text] * 3
     assert not (tmp_path / "x.d").exists()
-    assert list((tmp_path / "w").iterdir()) == []
+    assert tree(tmp_path / "w") == {}
 
 
 def test_the_start_is_known_to_the_clock_of_files(tmp_path: Path) -> None:

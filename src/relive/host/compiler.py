@@ -80,7 +80,8 @@ class CompilePool:
     """Compiles units, up to ``jobs`` at a time. Calls from several threads do not disturb each other."""
 
     def __init__(self, workdir: Path, jobs: int) -> None:
-        """``workdir`` is created; it belongs to us alone. StorageError when that is not possible."""
+        """A folder of our own is made in ``workdir``; StorageError when that is not possible."""
+        workdir = workdir / "compile"
         self.workdir = workdir
         self.jobs = max(1, jobs)
         self._numbers = itertools.count(1)
@@ -216,9 +217,7 @@ class CompilePool:
             diagnostics += _signal_message(job.command, -status)
         elif status > 0:
             diagnostics += _full_message(self.workdir)
-        for path in (job.output, job.depfile):
-            if path is not None:
-                path.unlink(missing_ok=True)
+        _remove(job)
         for header, wrapper in job.wrappers.items():
             depfile = depfile.replace(wrapper, header)
         seconds = time.monotonic() - job.started
@@ -267,9 +266,13 @@ def _kill(jobs: Iterable[_Job]) -> None:
         job.process.wait()
         os.close(job.pidfd)
         os.close(job.pipe)
-        for path in (job.output, job.depfile):
-            if path is not None:
-                path.unlink(missing_ok=True)
+        _remove(job)
+
+
+def _remove(job: _Job) -> None:
+    """The object, the depfile, and what options such as ``--coverage`` and ``-fstack-usage`` put beside an object."""
+    for path in job.depfile.parent.glob(f"{job.depfile.stem}*"):
+        path.unlink(missing_ok=True)
 
 
 def _signal_group(job: _Job, number: signal.Signals) -> None:
