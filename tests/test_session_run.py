@@ -337,13 +337,23 @@ def test_on_refused_restart(project: Path, cache: Path) -> None:
 
 def test_what_was_edited_and_not_built_is_part_of_the_first_reload(project: Path, cache: Path) -> None:
     save(project, base=500)
-    newer = time.time_ns() + 10**9
-    os.utime(project / "step.c", ns=(newer, newer))
+    for name, seconds in (("step.o", 200), ("step.c", 100)):
+        then = time.time_ns() - seconds * 10**9
+        os.utime(project / name, ns=(then, then))
     with started(project, cache) as live:
         live.ready()
         assert "step.c" in live.wait_event("notice")["message"]
         assert live.ask() == ("101",)
         assert live.command("reload").returncode == 0
+        assert live.ask() == ("502",)
+
+
+def test_a_save_between_start_and_ready_is_a_save(project: Path, cache: Path) -> None:
+    with started(project, cache) as live:
+        assert live.ask() == ("101",), "it runs before relive is ready"
+        save(project, base=500)
+        live.ready()
+        assert live.next_reload()["status"] == "applied"
         assert live.ask() == ("502",)
 
 

@@ -21,4 +21,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: argparse.Namespace) -> int:
     answer = options.ask(arguments, "reload", all=arguments.all, dry_run=arguments.dry_run)
+    (event,) = answer["events"]
+    if arguments.dry_run and event["status"] == "applied" and not arguments.json:
+        print("would be applied:", *event["notes"], sep="\n")
+        return int(answer["exit"])
     return options.show_reload(answer, arguments)

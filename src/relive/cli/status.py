@@ -13,8 +13,8 @@ from relive.cli import options
 from relive.errors import Refusal
 from relive.ui.plain import Plain
 
-FIRST = ("generation", "watching", "queued", "refused", "refusals", "message", "reason", "last")
-"""Told in words of their own, or twice; what else the engine reports follows as it comes."""
+FIRST = ("generation", "watching", "queued", "refused", "refusals", "message", "reason", "last", "modules")
+"""Told in words of their own (or told already); what else the engine reports follows as it comes."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,8 +41,9 @@ def describe(status: Mapping[str, Any]) -> str:
     lines += [f"queued: {file}" for file in status.get("queued", ())]
     lines += [face.refusal(Refusal(**refusal)).rstrip("\n") for refusal in status.get("refused", ())]
     lines += status["message"].splitlines() if status.get("message") else []
+    lines += [f"module {module['path']} at {module['base']:#x}" for module in status.get("modules", ())]
     for name, value in status.items():
-        if name not in FIRST:
+        if name not in FIRST and value not in ({}, []):
             lines += _value(name.replace("_", " "), value)
     return "\n".join(lines) + "\n"
 

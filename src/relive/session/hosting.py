@@ -32,6 +32,7 @@ from relive.session.config import Config
 if TYPE_CHECKING:  # imported when the program runs already (step 3)
     from relive.events import Event
     from relive.host.launch import Launched
+    from relive.host.project import Project
     from relive.host.target import Target
     from relive.session.loop import Loop, Queue, Request, RestartWanted
 
@@ -120,7 +121,7 @@ class Host:
         from relive.host import attach, native
 
         cache = self._cache()
-        target = attach.attach(pid, native.agent_library(cache, attached=True))
+        target = attach.attach(pid, native.agent_library(cache, attached=True), socket_dir=paths.runtime_dir())
         life = _Life(pid, lambda: _wait_foreign(pid))
         outcome = self._watch(life, cache, lambda: target, can_restart=False, restarted=None)
         assert isinstance(outcome, int), "an attached program is never started anew"
@@ -194,10 +195,11 @@ class Host:
         workdir = paths.session_dir(cache)
         paths.own_session(workdir, life.pid)
         pool = CompilePool(workdir, self._config.jobs)
-        # Watched before the engine looks: a save during its first look must not be lost.
-        watcher = Watcher(cast("queue.Queue[object]", messages), project.inputs())
+        # A save since the program was started is a save, although nobody watched yet.
+        watcher = Watcher(cast("queue.Queue[object]", messages), ())
         cleanup.callback(_quietly(watcher.close))
-        stale = frozenset(unit.source for unit in project.stale())
+        watcher.add(project.inputs(), since_ns=life.started_ns)
+        stale = _edited_before(project, life.started_ns)
         engine = Engine(project, target, pool, cache=cache, workdir=workdir, clock=time.monotonic)
         prepared = engine.prepare()
         inputs = ProjectInputs(project, watcher)
@@ -293,6 +295,7 @@ class _Life:
 
     def __init__(self, pid: int, wait: Callable[[], int]) -> None:
         self.pid = pid
+        self.started_ns = time.time_ns()
         self._wait = wait
         self._status = 0
         self._exited = threading.Event()
@@ -319,6 +322,16 @@ class _Life:
             if self._exited.wait(patience):
                 break
         return self._status
+
+
+def _edited_before(project: Project, when_ns: int) -> frozenset[str]:
+    """Sources of units that were edited and not built, before that moment."""
+    found = []
+    for unit in project.stale():
+        with contextlib.suppress(OSError):
+            if max(os.stat(path).st_mtime_ns for path in project.inputs_of(unit.key)) < when_ns:
+                found.append(unit.source)
+    return frozenset(found)
 
 
 def shell_status(status: int) -> int:

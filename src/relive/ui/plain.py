@@ -69,7 +69,7 @@ class Plain:
         return self._line(event.message) if not hint else self._line(event.message).rstrip("\n") + hint + "\n"
 
     def _reload(self, event: Reload) -> str:
-        files = self._names(event.files) or "nothing saved"
+        files = self._names(event.files) or ("everything" if event.mode == "all" else "nothing saved")
         kept = f"the program runs on with generation {event.generation}"
         match event.status:
             case "applied" | "undone":
