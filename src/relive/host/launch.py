@@ -18,10 +18,13 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from relive.errors import TargetError, TargetGone
 from relive.host.listener import Listener
-from relive.host.target import LocalTarget
+
+if TYPE_CHECKING:
+    from relive.host.target import LocalTarget
 
 _ELF64_X86_64 = (b"\x7fELF\x02\x01", 62)
 _PT_INTERP = 3
@@ -42,6 +45,8 @@ class Launched:
         """The program as a target, once its agent has connected (a few ms after the start).
 
         TargetGone: it ended before that; TargetError: no agent within `timeout` seconds."""
+        from relive.host.target import LocalTarget  # the program runs; now there is time
+
         deadline = time.monotonic() + timeout
         poll = select.poll()
         poll.register(self._listener.fileno(), select.POLLIN)
