@@ -7,6 +7,7 @@ lacks count, paired in order."""
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,24 @@ def compare_types(old: DebugInfo, new: DebugInfo) -> tuple[TypeChange, ...]:
         come = [index for shape, index in after.items() if shape not in before]
         changes.extend(_change(old, i, new, k) for i, k in zip(gone, come, strict=False))
     return tuple(sorted(changes, key=lambda change: change.name))
+
+
+def compare_units(pairs: Sequence[tuple[DebugInfo, DebugInfo]]) -> tuple[TypeChange, ...]:
+    """The same over all units of one reload, (old, new) each, every change once. It sees one thing more: a class whose
+    definition left one unit and came to another (gcc describes it where its key function is: the first virtual function
+    that is not inline, and the edit may have changed which one that is)."""
+    changes = [change for old, new in pairs for change in compare_types(old, new)]
+    gone: dict[int, tuple[DebugInfo, int]] = {}
+    come: dict[int, tuple[DebugInfo, int]] = {}
+    for old, new in pairs:
+        gone.update(_only_in(old, new))
+        come.update(_only_in(new, old))
+    for name_hash in gone.keys() & come.keys():
+        (old, i), (new, k) = gone[name_hash], come[name_hash]
+        if _shape(old, i) != _shape(new, k):
+            changes.append(_change(old, i, new, k))
+    unique = {(change.name, change.old_layout, change.new_layout, change.new_vtable): change for change in changes}
+    return tuple(sorted(unique.values(), key=lambda change: change.name))
 
 
 def same_type(old: VariableRecord, new: VariableRecord) -> bool:
@@ -72,12 +91,29 @@ def explain_vtable(old: str, new: str) -> str:
     return ", ".join(notes) or "virtual functions differ"
 
 
+def _only_in(info: DebugInfo, other: DebugInfo) -> dict[int, tuple[DebugInfo, int]]:
+    """Types defined in one and not in the other, by name hash; only those whose name means the same in every unit."""
+    rows = info.type_rows
+    missing = np.nonzero(~np.isin(rows["name_hash"], other.type_rows["name_hash"]))[0].tolist()
+    found: dict[int, tuple[DebugInfo, int]] = {}
+    for index in missing:
+        record = info.type(index)
+        if not (record.is_local or record.is_anonymous_namespace or record.is_lambda or record.names_lambda):
+            found[int(rows["name_hash"][index])] = info, index
+    return found
+
+
+def _shape(info: DebugInfo, index: int) -> int:
+    rows = info.type_rows[index : index + 1]
+    return int(shape_of(rows["layout"], rows["vtable"])[0])
+
+
 def _definitions(info: DebugInfo, name_hash: np.uint64) -> dict[int, int]:
     """Distinct shapes of one name → index of the first definition that has it."""
     rows = info.type_rows
     found: dict[int, int] = {}
     for index in np.nonzero(rows["name_hash"] == name_hash)[0].tolist():
-        found.setdefault(int(shape_of(rows["layout"][index : index + 1], rows["vtable"][index : index + 1])[0]), index)
+        found.setdefault(_shape(info, index), index)
     return found
 
 

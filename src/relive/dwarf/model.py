@@ -67,7 +67,9 @@ class VariableRecord:
     linkage: str
     """Linkage name, or empty: C, and internal linkage in C++."""
     owner: str
-    """Linkage (C: plain) name of the function it is local to, or empty."""
+    """The function it is local to, or empty: its linkage name; without one (C, and what gcc's C++ keeps inside a unit)
+    its name, in C++ with parameters: `draw`, `helper(int)`, `_Z4drawv::<lambda#1>::operator()()`. `<unnamed>`: clang
+    14 at -O2 forgets it for a function inlined everywhere; the symbol (`f.count`, `_ZZ1fvE5count`) still says it."""
     block_path: tuple[int, ...]
     """Ordinals of the lexical blocks from the function's body down to it (empty: the outermost)."""
     ordinal: int
@@ -84,7 +86,7 @@ class VariableRecord:
     is_member: bool
     is_anonymous_namespace: bool
     is_whole: bool
-    """False: the optimiser split it, or computes its address; `location` is that of the first piece."""
+    """False: the optimiser split it; `location` is that of the first piece."""
     is_complete: bool
     """False: a type that it holds by value is only declared here (gcc: its key function is defined in another unit,
     clang: its constructor), so `type_hash` cannot tell everything, and `size` may be 0. See `compare.same_type`."""

@@ -162,7 +162,7 @@ Str function_name(Dwarf *r, uint64_t off, Str *linkage, Str *key, unsigned depth
     if (!name.n)
         name = linkage->n ? *linkage : str_of("<unnamed>"); /* clang's _GLOBAL__sub_I_x.cpp */
     *key = linkage->n ? *linkage : qualify(r, scope->spell, name);
-    if (!linkage->n && is_cpp(d.unit->language)) { /* gcc gives none to what is not visible outside: tell overloads apart */
+    if (!linkage->n && is_cpp(d.unit->language) && name.p[0] != '<') { /* gcc gives none to what is not visible outside: tell overloads apart */
         Buf *b = buf_push(r);
         buf_str(r, b, *key);
         spell_parameters(r, &d, b, depth + 1);

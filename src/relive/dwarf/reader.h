@@ -174,6 +174,7 @@ typedef struct {
     Str text;
     uint32_t split; /* where a declarator goes: "int (" | ")(char)" */
     bool parens;    /* a pointer to it needs parentheses */
+    bool pointer;   /* qualifiers go behind: int* const */
 } Spelling;
 
 typedef struct {

@@ -236,10 +236,11 @@ class DebugInfo:
         return self._function(self.function_rows[index].tolist())
 
     def function_at(self, section: int, offset: int) -> FunctionRecord | None:
-        """The function whose code (its first part) begins at this place; linked files: section 0 and the address."""
+        """The function whose code (its first part) begins at this place; linked files: section 0 and the address. Where
+        an empty one (clang: nothing but undefined behaviour) shares the place with another, the other."""
         rows = self.function_rows
         found = np.nonzero((rows["section"] == section) & (rows["value"] == offset))[0]
-        return self.function(int(found[0])) if len(found) else None
+        return self.function(int(found[np.argmax(rows["size"][found])])) if len(found) else None
 
     # ---- units, files, lines ----
 

@@ -84,8 +84,9 @@ static Loc at_operand(Dwarf *r, const Die *d, const uint8_t **p, const uint8_t *
     return locate(r, s, at, value);
 }
 
-/* What static_location let through: an address or a thread-local offset, perhaps more. */
-static Loc location(Dwarf *r, const Die *d, uint32_t *flags)
+/* What static_location let through: an address or a thread-local offset, perhaps more. False: the expression computes a
+ * value (DW_OP_stack_value: the optimiser dropped a pointer to something static), so nothing is stored there. */
+static bool location(Dwarf *r, const Die *d, Loc *out, uint32_t *flags)
 {
     const Val *v = &d->v[A_LOCATION];
     const uint8_t *p = v->p, *end = p + v->u;
@@ -103,12 +104,15 @@ static Loc location(Dwarf *r, const Die *d, uint32_t *flags)
             uint64_t more = read_uleb(r, &p, end);
             loc.value += more;
             loc.addend = (int64_t)((uint64_t)loc.addend + more);
-        } else { /* split by the optimiser, or computed */
+        } else if (op == OP_PIECE) { /* split by the optimiser */
             *flags |= V_PIECES;
             break;
+        } else {
+            return false;
         }
     }
-    return loc;
+    *out = loc;
+    return true;
 }
 
 /* Size in bytes, 0 when unknown; *is_const when it, or its elements, are const. */
@@ -173,7 +177,9 @@ static void make_variable(Dwarf *r, const Note *note, Map *seen, Map *ordinals)
     Die d;
     die_at(r, note->off, &d);
     uint32_t flags = 0;
-    Loc loc = location(r, &d, &flags);
+    Loc loc;
+    if (!location(r, &d, &loc, &flags))
+        return;
     if (!r->relocatable && !(flags & V_TLS) && (loc.value == 0 || loc.value >= UINT64_MAX - 1))
         return; /* the linker dropped its section and wrote a tombstone */
     Chain c = follow(r, &d);
@@ -347,12 +353,12 @@ static void make_function(Dwarf *r, const Note *note)
 }
 
 /* ---- exported ---- */
+/* After a failure nothing more is answered: tables may be half made. */
 #define ENTER(d)                                                                                                       \
     do {                                                                                                               \
-        (d)->buf_depth = 0;                                                                                            \
-        (d)->virtuals.n = 0;                                                                                           \
-        if (setjmp((d)->jump))                                                                                         \
+        if ((d)->error[0] || setjmp((d)->jump))                                                                        \
             return -1;                                                                                                 \
+        (d)->buf_depth = 0;                                                                                            \
     } while (0)
 
 EXPORT Dwarf *relive_dwarf_create(void) { return calloc(1, sizeof(Dwarf)); }

@@ -123,19 +123,19 @@ static Spelling pointer(Dwarf *r, Spelling to, const char *sign)
     if (to.parens)
         buf_text(r, b, ")");
     buf_add(r, b, to.text.p + to.split, to.text.n - to.split);
-    return keep(r, b, split, false);
+    Spelling s = keep(r, b, split, false);
+    s.pointer = true;
+    return s;
 }
 
 static Spelling qualified(Dwarf *r, Spelling of, const char *word)
 {
+    uint64_t n = strlen(word), split = of.split + n + 1;
+    const char *left = of.text.p;
+    if (of.pointer ? of.split > n && !memcmp(left + of.split - n, word, n) : of.text.n > n && !memcmp(left, word, n) && left[n] == ' ')
+        return of; /* gcc says it of an array and of its elements */
     Buf *b = buf_push(r);
-    bool behind = of.split && strchr("*&", of.text.p[of.split - 1]); /* int* const */
-    uint64_t split = of.split + strlen(word) + 1;
-    if (!behind && of.text.n > strlen(word) && !memcmp(of.text.p, word, strlen(word)) && of.text.p[strlen(word)] == ' ') {
-        buf_pop(r); /* gcc says it of an array and of its elements */
-        return of;
-    }
-    if (behind) {
+    if (of.pointer) {
         buf_add(r, b, of.text.p, of.split);
         buf_text(r, b, " ");
         buf_text(r, b, word);
@@ -145,7 +145,9 @@ static Spelling qualified(Dwarf *r, Spelling of, const char *word)
         buf_text(r, b, " ");
         buf_str(r, b, of.text);
     }
-    return keep(r, b, split, of.parens);
+    Spelling s = keep(r, b, split, of.parens);
+    s.pointer = of.pointer;
+    return s;
 }
 
 static Spelling array(Dwarf *r, const Die *d, unsigned depth)
@@ -172,7 +174,9 @@ static Spelling array(Dwarf *r, const Die *d, unsigned depth)
     buf_add(r, b, of.text.p + of.split, of.text.n - of.split);
     if (HAS(d, A_VECTOR))
         buf_text(r, b, " vector");
-    return keep(r, b, of.split, true);
+    Spelling s = keep(r, b, of.split, true);
+    s.pointer = of.pointer;
+    return s;
 }
 
 /* "(int, char const*, ...)" of a function or function type; a method's `this` shows as a trailing const only. */
