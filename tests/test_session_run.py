@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -208,6 +209,74 @@ def test_two_hosts_for_one_program_are_one_too_many(live: Live) -> None:
     assert "error:" in second.stderr
     assert "another relive" in second.stderr or "already" in second.stderr
     assert live.ask() == ("101",)
+
+
+def test_a_compiler_that_is_gone_fails_the_reload_and_not_the_session(project: Path, cache: Path) -> None:
+    database = project / "compile_commands.json"
+    whole = database.read_text()
+    with started(project, cache) as live:
+        live.ready()
+        database.write_text(whole.replace('"gcc"', '"/opt/gone/gcc"'))
+        assert live.next_reload()["status"] == "failed"
+        save(project, base=500)
+        event = live.next_reload()
+        assert event["status"] == "failed"
+        assert "/opt/gone/gcc" in event["message"]
+        assert live.ask() == ("101",)
+        database.write_text(whole)
+        assert live.next_reload()["status"] == "applied"
+        assert live.ask() == ("502",)
+
+
+def test_an_object_that_the_program_was_not_linked_from(project: Path, cache: Path) -> None:
+    save(project, base=333)
+    subprocess.run(["gcc", *FLAGS, "-c", "step.c", "-o", "step.o"], cwd=project, check=True)
+    with started(project, cache) as live:
+        live.ready()
+        save(project, base=500)
+        event = live.next_reload()
+        assert event["status"] == "refused"
+        assert event["refusals"][0]["code"] == "not-what-runs"
+        assert live.ask() == ("101",)
+
+
+def test_a_program_without_debug_information(project: Path, cache: Path) -> None:
+    database = project / "compile_commands.json"
+    database.write_text(database.read_text().replace('"-g", ', ""))
+    for entry in json.loads(database.read_text()):
+        subprocess.run(entry["arguments"], cwd=project, check=True)
+    subprocess.run(["gcc", "main.o", "step.o", "-o", "program"], cwd=project, check=True)
+    with started(project, cache) as live:
+        live.ready()
+        save(project, base=500)
+        assert live.next_reload()["status"] == "applied"
+        assert live.ask() == ("501",)
+
+
+def test_a_program_that_is_killed_during_a_reload(live: Live, project: Path) -> None:
+    save(project, base=500)
+    live.wait_event("change")
+    os.kill(live.pid, signal.SIGKILL)
+    assert live.next_reload()["status"] in ("applied", "failed")
+    assert live.wait_event("exit")["status"] == 128 + signal.SIGKILL
+    assert status_of(live) == 128 + signal.SIGKILL
+    assert len(live.reloads()) == 1
+    assert "Traceback" not in live.errors()
+
+
+def test_a_full_disk_fails_the_reload_until_there_is_room(live: Live, project: Path) -> None:
+    """A limit on file sizes for relive and its compilers, as a disk that is full: no object can be written."""
+    before = resource.prlimit(live.process.pid, resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
+    save(project, base=500)
+    event = live.next_reload()
+    assert event["status"] == "failed"
+    assert "Traceback" not in event["message"]
+    assert event["message"].strip()
+    assert live.ask() == ("101",)
+    resource.prlimit(live.process.pid, resource.RLIMIT_FSIZE, before)
+    save(project, base=600)
+    assert live.next_reload()["status"] == "applied"
+    assert live.ask() == ("602",)
 
 
 # ---- reloads, asked for and not --------------------------------------------------------------------------------------
