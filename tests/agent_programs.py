@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from relive.host.launch import Launched, start
 from relive.host.native import agent_library
@@ -40,7 +41,8 @@ PRELUDE = r"""
 #define NOINLINE __attribute__((noinline, noclone))
 _Atomic int ready, finish;
 static void nap(long ns) { struct timespec t = {ns / 1000000000, ns % 1000000000}; nanosleep(&t, &t); }
-static pthread_t thread(void *(*f)(void *), void *a) { pthread_t t; if (pthread_create(&t, 0, f, a)) abort(); return t; }
+static pthread_t thread(void *(*f)(void *), void *a)
+{ pthread_t t; if (pthread_create(&t, 0, f, a)) abort(); return t; }
 """
 
 
@@ -71,6 +73,7 @@ def symbol_table(path: Path) -> dict[str, int]:
     """Names of all defined symbols with their values in the file."""
     with path.open("rb") as file:
         table = ELFFile(file).get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection)
         return {s.name: s["st_value"] for s in table.iter_symbols() if s.name and s["st_shndx"] != "SHN_UNDEF"}
 
 
@@ -116,9 +119,7 @@ def running(
     program: Path, tmp_path: Path, *arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None
 ) -> Iterator[Live]:
     """Starts the program with the agent; kills it in the end if it still runs."""
-    launched = start(
-        [str(program), *arguments], env=env, cwd=cwd, agent=agent(), socket_dir=socket_directory(tmp_path)
-    )
+    launched = start([str(program), *arguments], env=env, cwd=cwd, agent=agent(), socket_dir=socket_directory(tmp_path))
     target = None
     try:
         target = launched.wait_agent(60)

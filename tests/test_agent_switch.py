@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from relive.host.target import CodePatch, DataStore, Forbidden, PointerRewrite, Switch, SwitchResult
-from tests.agent_programs import Live, build, running, status_of, wait_for
+from tests.agent_programs import build, running, status_of, wait_for
 
 HAMMER = r"""
 enum { VERSIONS = 64 };
@@ -61,7 +63,7 @@ def hammer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("stop", [False, True], ids=["live", "stop"])
 def test_threads_never_go_back_to_old_code(hammer: Path, tmp_path: Path, stop: bool) -> None:
-    """Three functions switch together, 64 times; a thread that saw version n in one of them never sees n-1 in another."""
+    """Three functions switch together, 64 times; a thread that saw version n in one never sees n-1 in another."""
     with running(hammer, tmp_path) as live:
         live.wait_ready(4)
         for n in range(64):
@@ -145,9 +147,6 @@ int main(int argc, char **argv)
 @pytest.mark.parametrize(("what", "size"), [("sleeper", 8), ("caller", 5)])
 def test_thread_inside_the_bytes_is_waited_for(tmp_path: Path, stop: bool, what: str, size: int) -> None:
     """A pc, or a return address, inside the bytes that change: busy and untouched; done once it has gone."""
-    import os
-    import signal
-
     with running(build(tmp_path, IN_THE_WAY), tmp_path, what) as live:
         live.wait_ready()
         if what == "sleeper":
@@ -264,8 +263,3 @@ def test_active_sees_a_thread_that_never_returns(tmp_path: Path) -> None:
         (first, _), (other, index) = live.target.active(ranges)
         assert (first, index) == (main, 0)
         assert other != main
-
-
-def live_of(live: Live) -> None:
-    """Names what `running` gives."""
-    assert live.modules
