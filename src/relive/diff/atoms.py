@@ -190,6 +190,8 @@ class Atoms:
         """Global and local names (all aliases) → atom. A local name that stands twice gets a `#n`."""
         self.aliases: dict[int, list[int]] = {}
         """Atom → indices of all symbols at its start."""
+        self.own_names: dict[int, list[bytes]] = {}
+        """Atom → all its session names: those of `by_name`. A renumbered local symbol's own name means another atom."""
         self.is_global = np.zeros(len(self.section), bool)
         """Whether a symbol that other units can see names the atom."""
         self._name_atoms()
@@ -246,6 +248,7 @@ class Atoms:
                 self.is_global[atom] = True
             self.by_name[name] = atom
             self.aliases.setdefault(atom, []).append(index)
+            self.own_names.setdefault(atom, []).append(name)
             old = self.names[atom]
             # Prefer a global name, then the alphabetically first (C1 before C2): both objects choose the same.
             if old is None or (binding[index] != c.STB_LOCAL, old) > (binding[self.symbol[atom]] != c.STB_LOCAL, name):

@@ -110,8 +110,8 @@ def _counterpart(old: Atoms, new: Atoms, atom: int, name: bytes) -> int | None:
     before = old.by_name.get(name)
     if before is not None:
         return before
-    for index in new.aliases.get(atom, ()):
-        before = old.by_name.get(new.object.symbol_names[index])
+    for alias in new.own_names.get(atom, ()):
+        before = old.by_name.get(alias)
         if before is not None:
             return before
     return None

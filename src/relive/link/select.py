@@ -230,7 +230,7 @@ class Selector:
             for leaf in plan.mixed:
                 self._refuse(
                     u, leaf, "initialisers-mixed",
-                    "the unit gained a variable with a constructor beside others that live, and their code cannot be separated",
+                    "it constructs new variables and living ones, and their code cannot be separated",
                     "compile the unit with -O0 -g, or put the new variable into a file of its own",
                 )  # fmt: skip
             self._fresh |= {(u, a) for a in plan.fresh}
@@ -435,12 +435,12 @@ class Selector:
         name = unit.new.names[atom]
         if name is not None and name in unit.live:
             return unit.live[name]
-        for index in unit.new.aliases.get(atom, ()):
-            alias = unit.new.object.symbol_names[index]
+        for alias in unit.new.own_names.get(atom, ()):
             if alias in unit.live:
                 return unit.live[alias]
+        for index in unit.new.aliases.get(atom, ()):
             if unit.new.object.symbols["info"][index] >> 4 != c.STB_LOCAL:
-                found = self.scope.find(alias)
+                found = self.scope.find(unit.new.object.symbol_names[index])
                 if found is not None:
                     return found
         return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from relive.diff.atoms import Atoms, Interner
@@ -67,7 +67,7 @@ class TypeCheck:
 
     def atoms(self, old: Atoms, obj: ElfObject, interner: Interner, verdict: Verdict, source: str) -> Atoms:
         """The atoms of a new object under the names of the old one where the compiler numbered them anew."""
-        renames = self._static_renames(old.object, obj, verdict, source)
+        renames = self._static_renames(old, obj, verdict, source)
         new = Atoms(obj, interner, renames)
         lambdas = match_lambdas(old, new, self._changed_captures(old.object, obj))
         if lambdas.renames:
@@ -76,7 +76,8 @@ class TypeCheck:
             verdict.notes.append(f"lambdas in {owner} were added or removed: stored ones keep their old body")
         return new
 
-    def _static_renames(self, old: ElfObject, new: ElfObject, verdict: Verdict, source: str) -> Mapping[bytes, bytes]:
+    def _static_renames(self, older: Atoms, new: ElfObject, verdict: Verdict, source: str) -> Mapping[bytes, bytes]:
+        old = older.object
         if not has_numbered(old) and not has_numbered(new):
             return {}
         before, after = self.info(old), self.info(new)
@@ -93,8 +94,10 @@ class TypeCheck:
                     )
                 )  # fmt: skip
             return {}
-        taken = set(local_variables(old).values())
-        renames, ambiguous = rename_statics(_statics(before, old), _statics(after, new), taken)
+        # The old object may itself have been renumbered: its session names are those that the process knows.
+        taken = {older.renames.get(name, name) for name in local_variables(old).values()}
+        known = [replace(s, symbol=older.renames.get(s.symbol, s.symbol)) for s in _statics(before, old)]
+        renames, ambiguous = rename_statics(known, _statics(after, new), taken)
         for static in ambiguous:
             verdict.refusals.append(
                 Refusal(

@@ -8,7 +8,7 @@ static struct { int a, b, c; } trio = {1, 2, 3};
 
 void step(void) {
     mode = 7; count += 10; trio.b = 9;
-    printf("before=%d\nmode=%d\ncount=%d\ntrio=%d,%d,%d\n", before, mode, count, trio.a, trio.b, trio.c);
+    printf("before=%d\nmode=%d\ncount=%d\ntrio=%d/%d/%d\n", before, mode, count, trio.a, trio.b, trio.c);
 }
 
 CASE_MAIN
