@@ -96,7 +96,9 @@ class Live:
 
     def set(self, name: str, value: int) -> None:
         """Writes an int variable behind the program's back, the way a debugger would."""
-        with open(f"/proc/{self.target.pid}/mem", "r+b", buffering=0) as memory:
+        task = f"/proc/{self.target.pid}/task"
+        thread = sorted(os.listdir(task), key=int)[1]  # the agent's: main may be gone already
+        with open(f"{task}/{thread}/mem", "r+b", buffering=0) as memory:
             memory.seek(self.address(name))
             memory.write(value.to_bytes(4, "little", signed=True))
 
