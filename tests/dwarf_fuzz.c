@@ -26,7 +26,7 @@ static uint64_t roll(void)
     return state ^= state << 17;
 }
 
-static const unsigned TEXTS[] = {2, 6, 3, 0, 3, 1}; /* how many a row of each table begins with */
+static const unsigned TEXTS[] = {3, 6, 3, 0, 3, 1}; /* how many a row of each table begins with */
 
 static int read_all(const uint8_t *data, uint64_t size)
 {

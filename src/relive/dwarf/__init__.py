@@ -9,10 +9,23 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 
 SOURCES: tuple[Path, ...] = tuple(
-    _HERE / f"{name}.c" for name in ("elf", "die", "index", "names", "types", "tables", "lines")
+    _HERE / f"{name}.c"
+    for name in [
+        "elf",
+        "abbrev",
+        "die",
+        "index",
+        "names",
+        "spelling",
+        "layout",
+        "tables",
+        "functions",
+        "lines",
+        "exports",
+    ]
 )
 """The C files of the reader, for ``compile_native("dwarf", SOURCES, flags=FLAGS, cache=...)``."""
 
-FLAGS: tuple[str, ...] = ("-std=gnu11", "-O2", "-fvisibility=hidden")
+FLAGS: tuple[str, ...] = ("-std=gnu11", "-O2")
 
 __all__ = ["FLAGS", "SOURCES"]

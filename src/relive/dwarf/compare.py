@@ -129,6 +129,7 @@ def _change(old: DebugInfo, i: int, new: DebugInfo, k: int) -> TypeChange:
     return TypeChange(
         name=after.name,
         display=after.display,
+        spelling=after.spelling,
         kind=after.kind,
         layout_changed=old_layout != new_layout,
         vtable_changed=old_vtable != new_vtable,
@@ -140,7 +141,9 @@ def _change(old: DebugInfo, i: int, new: DebugInfo, k: int) -> TypeChange:
         new_size=after.size,
         explanation="; ".join(parts),
         objects_unchanged=before.kind == after.kind == "enum" and _same_values(old_layout, new_layout),
+        is_local=after.is_local,
         is_lambda=after.is_lambda,
+        names_lambda=after.names_lambda,
         file=after.file,
         line=after.line,
     )

@@ -39,6 +39,8 @@ class TypeRecord:
     function, ordinals of the lexical blocks); closures `_Z4drawv::<lambda#1>`, counted per function."""
     display: str
     """The same for people: `draw()::Item`."""
+    spelling: str
+    """As other types and variables name it: `name` without block paths."""
     kind: str
     """`struct`, `class`, `union` or `enum`."""
     size: int
@@ -158,6 +160,7 @@ class TypeChange:
 
     name: str
     display: str
+    spelling: str
     kind: str
     layout_changed: bool
     vtable_changed: bool
@@ -172,7 +175,9 @@ class TypeChange:
     objects_unchanged: bool
     """An enumeration of the same size whose known enumerators keep their values: nothing in memory means anything
     else than before."""
+    is_local: bool
     is_lambda: bool
     """Closures are told apart by their number in the function: a new lambda before it looks like a change."""
+    names_lambda: bool
     file: str
     line: int

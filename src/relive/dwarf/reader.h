@@ -1,14 +1,18 @@
 /* Shared declarations of the DWARF reader: see reader.py for what it answers, and for whom.
  *
  * Theory of operation.  A `Dwarf` is one object file or image, opened over bytes that the caller keeps alive.
- *   elf.c     sections, symbols; copies a debug section only when relocations must be applied to it
- *   die.c     abbreviations, attribute values, references
- *   index.c   unit headers; one linear walk that notes scopes, types, variables and functions by their offset
- *             (nothing is decoded that is not asked for)
- *   names.c   names of scopes, functions and types
- *   types.c   canonical spellings, layout and vtable texts, their hashes
- *   tables.c  the rows that Python reads; the exported functions
- *   lines.c   file names and line rows
+ *   elf.c        sections, symbols; copies a debug section only when relocations must be applied to it
+ *   abbrev.c     numbers, abbreviations
+ *   die.c        attribute values, references, children
+ *   index.c      unit headers; one linear walk that notes scopes, types, variables and functions by their offset
+ *                (nothing is decoded that is not asked for)
+ *   names.c      texts; names of scopes, functions and types
+ *   spelling.c   canonical spellings of types
+ *   layout.c     layout and vtable texts, their hashes
+ *   tables.c     rows of types, variables, units
+ *   functions.c  rows of functions
+ *   lines.c      file names and line rows
+ *   exports.c    what Python calls
  *
  * Errors: anything that is not as DWARF says ends in `fail`, which jumps back to the exported function that was
  * called.  All memory hangs on the `Dwarf`, so nothing leaks on that way.  Every read is checked against the end
@@ -24,7 +28,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Whatever flags it is built with: our short names must not meet those of the process that loads us. */
 #define EXPORT __attribute__((visibility("default")))
+#pragma GCC visibility push(hidden)
 #define COLD __attribute__((cold, noinline))
 
 /* A piece of text that lives as long as the Dwarf (in a section or in the arena); not always NUL-terminated. */
@@ -195,7 +201,7 @@ typedef struct {
 
 /* ---- rows, read by reader.py with the same field order ---- */
 typedef struct {
-    Str name, show;
+    Str name, show, spell;
     uint64_t name_hash, layout, vtable, contained, size;
     uint32_t type, unit, tag, flags, file, line; /* type: index for relive_dwarf_text */
 } TypeRow;
@@ -323,16 +329,21 @@ const Reloc *reloc_at(const Section *s, uint64_t off);
 Loc locate(Dwarf *r, const Section *s, uint64_t off, uint64_t value);
 const char *string_at(Dwarf *r, enum DebugSection which, uint64_t off);
 
-/* die.c */
-const uint8_t *unit_end(const Unit *u);
+/* abbrev.c */
+const uint8_t *advance(Dwarf *r, const uint8_t *p, const uint8_t *end, uint64_t n); /* p + n, checked */
+Skip skip_of_form(Dwarf *r, uint64_t form, unsigned offset_size, unsigned version);
+const uint8_t *skip_step(Dwarf *r, const Unit *u, Skip s, const uint8_t *p, const uint8_t *end);
 const AbbrevTable *abbrevs_at(Dwarf *r, uint64_t off, unsigned offset_size, unsigned version);
 const Abbrev *abbrev_of(Dwarf *r, const AbbrevTable *t, uint64_t code);
 const uint8_t *skip_attributes(Dwarf *r, const Unit *u, const Abbrev *a, const uint8_t *p, const uint8_t *end);
-const uint8_t *sibling(Dwarf *r, const Unit *u, const Abbrev *a, const uint8_t *attributes); /* NULL: unknown */
-void die_fill(Dwarf *r, Unit *u, const Abbrev *a, const uint8_t *p, Die *d);
 uint64_t read_uleb(Dwarf *r, const uint8_t **p, const uint8_t *end);
 int64_t read_sleb(Dwarf *r, const uint8_t **p, const uint8_t *end);
 uint64_t read_fixed(Dwarf *r, const uint8_t **p, const uint8_t *end, unsigned size);
+
+/* die.c */
+const uint8_t *unit_end(const Unit *u);
+const uint8_t *sibling(Dwarf *r, const Unit *u, const Abbrev *a, const uint8_t *attributes); /* NULL: unknown */
+void die_fill(Dwarf *r, Unit *u, const Abbrev *a, const uint8_t *p, Die *d);
 void read_value(Dwarf *r, Unit *u, uint32_t form, int64_t implicit, const uint8_t **p, const uint8_t *end, Val *out);
 void die_at(Dwarf *r, uint64_t off, Die *out);
 Str value_text(Dwarf *r, const Unit *u, const Val *v); /* of a string form, else empty */
@@ -368,16 +379,38 @@ void buf_format(Dwarf *r, Buf *b, const char *format, ...) __attribute__((format
 Str buf_keep(Dwarf *r, const Buf *b);
 void name_types(Dwarf *r);
 const Scope *name_scope(Dwarf *r, uint32_t scope, unsigned depth);
-
-/* types.c */
-Spelling spell(Dwarf *r, uint64_t off, unsigned depth); /* of the type DIE at off */
-void spell_parameters(Dwarf *r, const Die *d, Buf *b, unsigned depth);
-uint64_t contained_hash(Dwarf *r, uint64_t off, unsigned depth);
-void layout_type(Dwarf *r, uint32_t type, Buf *layout, Buf *vtable, unsigned depth);
 Str function_name(Dwarf *r, uint64_t off, Str *linkage, Str *key, unsigned depth);
 uint64_t definition_of(Dwarf *r, const Die *d); /* the definition behind a declaration, d->off if it is one, or 0 */
 void name_type(Dwarf *r, uint32_t type, unsigned depth);
+
+/* spelling.c */
+Spelling spell(Dwarf *r, uint64_t off, unsigned depth); /* of the type DIE at off */
+void spell_parameters(Dwarf *r, const Die *d, Buf *b, unsigned depth);
+void add_type(Dwarf *r, const Die *d, Buf *b, unsigned depth); /* the spelling of its DW_AT_type, or void */
+bool is_block(const Val *v);
+
+/* layout.c */
+uint64_t contained_hash(Dwarf *r, uint64_t off, unsigned depth);
+void layout_type(Dwarf *r, uint32_t type, Buf *layout, Buf *vtable, unsigned depth);
+void layout_body(Dwarf *r, const Die *d, Buf *text, const char *end, uint64_t at, uint64_t *contained, unsigned depth);
+
 #define DEPTH 100
+
+/* tables.c: a DIE and what it leaves to DW_AT_abstract_origin and DW_AT_specification: the first that says it counts */
+typedef struct {
+    Str name, linkage;
+    uint64_t type, anchor; /* anchor: the DIE at the end, whose place in the tree is the place of the entity */
+    bool has_type, external, noreturn, artificial, by_origin;
+    uint32_t file, line;
+} Chain;
+
+Chain follow(Dwarf *r, const Die *first);
+void make_types(Dwarf *r);
+void make_variables(Dwarf *r, Map *seen, Map *ordinals);
+void make_units(Dwarf *r);
+
+/* functions.c */
+void make_functions(Dwarf *r);
 
 /* lines.c */
 void read_lines(Dwarf *r, uint32_t section, uint64_t low, uint64_t high);
@@ -392,5 +425,7 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
     __uint128_t m = (__uint128_t)(a ^ 0x9e3779b97f4a7c15u) * (b ^ 0xd6e8feb86659fd93u);
     return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
+
+#pragma GCC visibility pop
 
 #endif

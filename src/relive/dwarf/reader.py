@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from relive.dwarf.library import FUNCTION, LINE, PART, TABLES, TEXT, TYPE, UNIT, VARIABLE, Packed, Rows, Text, load
 from relive.dwarf.model import (
     FunctionRecord,
     LineRow,
@@ -36,31 +37,6 @@ from relive.errors import FormatError
 
 Array = NDArray[Any]
 
-# The rows of reader.h, field by field.
-_TEXT = np.dtype([("p", "u8"), ("n", "u8")])
-_LOCATION = [("addend", "i8"), ("value", "u8"), ("symbol", "u4"), ("section", "u4")]
-_TYPE = np.dtype(
-    [("name", _TEXT), ("show", _TEXT)]
-    + [(name, "u8") for name in ("name_hash", "layout", "vtable", "contained", "size")]
-    + [(name, "u4") for name in ("type", "unit", "tag", "flags", "file", "line")]
-)
-_VARIABLE = np.dtype(
-    [(name, _TEXT) for name in ("plain", "show", "linkage", "owner", "path", "type")]
-    + [("type_hash", "u8"), ("size", "u8"), *_LOCATION]
-    + [(name, "u4") for name in ("unit", "flags", "file", "line", "ordinal", "pad")]
-)
-_FUNCTION = np.dtype(
-    [("show", _TEXT), ("linkage", _TEXT), ("signature", _TEXT), ("size", "u8"), *_LOCATION]
-    + [(name, "u4") for name in ("unit", "flags", "file", "line", "first_part", "parts")]
-)
-_PART = np.dtype([*_LOCATION, ("size", "u8")])
-_UNIT = np.dtype(
-    [("name", _TEXT), ("comp_dir", _TEXT), ("producer", _TEXT)]
-    + [(name, "u4") for name in ("language", "version", "type_unit", "pad")]
-)
-_LINE = np.dtype([("offset", "u8"), ("file", "u4"), ("line", "u4"), ("column", "u4"), ("flags", "u4")])
-_TABLES = {"types": 0, "variables": 1, "functions": 2, "parts": 3, "units": 4, "files": 5, "lines": 6}
-
 _KINDS = {0x02: "class", 0x04: "enum", 0x13: "struct", 0x17: "union", 0x38: "class"}
 _T_LOCAL, _T_ANONYMOUS, _T_LAMBDA, _T_NAMES_LAMBDA, _T_DECLARATION = 1, 2, 4, 8, 16
 _V_EXTERNAL, _V_CONST, _V_TLS, _V_PIECES, _V_ANONYMOUS, _V_MEMBER, _V_INCOMPLETE = 1, 2, 4, 8, 16, 32, 128
@@ -72,53 +48,11 @@ _ASM = 0x8001  # DW_LANG_Mips_Assembler
 _NONE = 0xFFFFFFFF
 
 
-class _Rows(ctypes.Structure):
-    _fields_ = [("rows", ctypes.c_void_p), ("count", ctypes.c_uint64), ("size", ctypes.c_uint64)]
-
-
-class _Text(ctypes.Structure):
-    _fields_ = [("p", ctypes.c_void_p), ("n", ctypes.c_uint64)]
-
-
-class _Packed(ctypes.Structure):
-    _fields_ = [
-        ("data", ctypes.c_void_p),
-        ("packed", ctypes.c_uint64),
-        ("size", ctypes.c_uint64),
-        ("unpacked", ctypes.c_void_p),
-        ("kind", ctypes.c_uint32),
-        ("pad", ctypes.c_uint32),
-    ]
-
-
 class Reader:
     """The compiled reader. `library`: the shared library made of `relive.dwarf.SOURCES`."""
 
     def __init__(self, library: Path) -> None:
-        lib = ctypes.CDLL(str(library))
-        handle, u64, u32, number = ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_int
-        signatures: dict[str, tuple[Any, tuple[Any, ...]]] = {
-            "create": (handle, ()),
-            "close": (None, (handle,)),
-            "error": (ctypes.c_char_p, (handle,)),
-            "hint": (ctypes.c_char_p, (handle,)),
-            "error_kind": (u32, (handle,)),
-            "hash": (u64, (ctypes.c_char_p, u64)),
-            "entries": (u64, (handle,)),
-            "relocatable": (number, (handle,)),
-            "open": (number, (handle, handle, u64)),
-            "packed": (number, (handle, u64, ctypes.POINTER(_Packed))),
-            "unpacked": (None, (handle, u64, handle)),
-            "index": (number, (handle,)),
-            "table": (number, (handle, number, ctypes.POINTER(_Rows))),
-            "text": (number, (handle, u32, number, ctypes.POINTER(_Text))),
-            "lines": (number, (handle, u32, u64, u64)),
-        }
-        self._calls: dict[str, Any] = {}
-        for name, (result, arguments) in signatures.items():
-            call = getattr(lib, f"relive_dwarf_{name}")
-            call.restype, call.argtypes = result, arguments
-            self._calls[name] = call
+        self._calls = load(library)
 
     def read(self, data: bytes | memoryview) -> DebugInfo:
         """Indexes an x86-64 object file, executable or shared object. `data` must not change while the result lives
@@ -180,10 +114,13 @@ class DebugInfo:
         return frozenset(self._text(name) for name in rows["name"][(rows["flags"] & _T_DECLARATION) != 0].tolist())
 
     def type(self, index: int) -> TypeRecord:
-        name, show, _, layout, vtable, contained, size, _, _, tag, flags, file, line = self.type_rows[index].tolist()
+        name, show, spelling, _, layout, vtable, contained, size, _, _, tag, flags, file, line = self.type_rows[
+            index
+        ].tolist()
         return TypeRecord(
             name=self._text(name),
             display=self._text(show),
+            spelling=self._text(spelling),
             kind=_KINDS.get(tag, "struct"),
             size=size,
             layout_hash=layout,
@@ -220,12 +157,12 @@ class DebugInfo:
 
     @cached_property
     def variables(self) -> tuple[VariableRecord, ...]:
-        return tuple(self._variable(row) for row in self._table("variables", _VARIABLE).tolist())
+        return tuple(self._variable(row) for row in self._table("variables", VARIABLE).tolist())
 
     @cached_property
     def function_rows(self) -> Array:
         """One row a function: `section`, `value`, `size`, `symbol`, `addend`, `line`, ...; index as for `function`."""
-        return self._table("functions", _FUNCTION)
+        return self._table("functions", FUNCTION)
 
     @cached_property
     def functions(self) -> tuple[FunctionRecord, ...]:
@@ -255,7 +192,7 @@ class DebugInfo:
                 version=version,
                 is_type_unit=bool(type_unit),
             )
-            for name, comp_dir, producer, language, version, type_unit, _ in self._table("units", _UNIT).tolist()
+            for name, comp_dir, producer, language, version, type_unit, _ in self._table("units", UNIT).tolist()
         )
 
     def lines(self, section: int) -> tuple[LineRow, ...]:
@@ -272,13 +209,13 @@ class DebugInfo:
 
     @cached_property
     def _all_types(self) -> Array:
-        return self._table("types", _TYPE)
+        return self._table("types", TYPE)
 
     @cached_property
     def _parts(self) -> list[Part]:
         return [
             Part(Location(symbol, addend, section, value), size)
-            for addend, value, symbol, section, size in self._table("parts", _PART).tolist()
+            for addend, value, symbol, section, size in self._table("parts", PART).tolist()
         ]
 
     def _open(self) -> int:
@@ -294,7 +231,7 @@ class DebugInfo:
 
     def _unpack(self) -> None:
         """zlib is in Python already, so the C side can be built without its headers."""
-        packed, i = _Packed(), 0
+        packed, i = Packed(), 0
         while self._call["packed"](self._handle, i, ctypes.byref(packed)):
             if packed.kind != 1:
                 name = {2: "zstd"}.get(packed.kind, f"method {packed.kind}")
@@ -315,8 +252,8 @@ class DebugInfo:
             i += 1
 
     def _table(self, name: str, dtype: np.dtype[Any]) -> Array:
-        rows = _Rows()
-        self._check(self._call["table"](self._open(), _TABLES[name], ctypes.byref(rows)))
+        rows = Rows()
+        self._check(self._call["table"](self._open(), TABLES[name], ctypes.byref(rows)))
         assert rows.size == dtype.itemsize, f"row of {name}: {rows.size} bytes in C, {dtype.itemsize} here"
         if rows.count == 0:
             return np.empty(0, dtype)
@@ -331,7 +268,7 @@ class DebugInfo:
         return ctypes.string_at(address, n).decode("utf-8", "surrogateescape")
 
     def _type_text(self, index: int, which: int) -> str:
-        text = _Text()
+        text = Text()
         self._check(self._call["text"](self._open(), int(self.type_rows["type"][index]), which, ctypes.byref(text)))
         return ctypes.string_at(text.p, text.n).decode("utf-8", "surrogateescape") if text.n else ""
 
@@ -341,7 +278,7 @@ class DebugInfo:
         if number >= len(self._files):  # a later table brought in more files
             self._files = [
                 posixpath.normpath(name) if (name := self._text(row)) else ""
-                for row in self._table("files", _TEXT).tolist()
+                for row in self._table("files", TEXT).tolist()
             ]
         return self._files[number]
 
@@ -351,7 +288,7 @@ class DebugInfo:
 
     def _lines(self, section: int, low: int, high: int) -> tuple[LineRow, ...]:
         self._check(self._call["lines"](self._open(), section, low, high))
-        rows = self._table("lines", _LINE)
+        rows = self._table("lines", LINE)
         return tuple(
             LineRow(offset, self._file(file), line, column, bool(flags & _L_STMT), bool(flags & _L_END))
             for offset, file, line, column, flags in rows.tolist()
