@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # type checkers take it for True; importing `typing` would cost each start 3 ms
 
 if TYPE_CHECKING:
     from relive.session.session import Session as Session
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Late: the command line imports `relive` too, and starts the program before it imports numpy.
     if name == "Session":
         from relive.session.session import Session

@@ -8,11 +8,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from relive.session import config, paths
 
+TYPE_CHECKING = False  # see relive/__init__.py
 if TYPE_CHECKING:  # only `run` and `attach` show events, and they start the program first
+    from typing import Any
+
     from relive.events import Event
 
 

@@ -14,15 +14,14 @@ import shutil
 import signal
 import struct
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from relive.errors import TargetError, TargetGone
 from relive.host.listener import Listener
 
+TYPE_CHECKING = False  # see relive/__init__.py
 if TYPE_CHECKING:
     from relive.host.target import LocalTarget
 
@@ -190,6 +189,8 @@ def _plain_path(library: Path) -> tuple[Path, Path | None]:
     """LD_PRELOAD is split at spaces and colons: a path with one of them is reached by a link elsewhere."""
     if not set(str(library)) & {" ", ":", ";", "\t", "\n", "$"}:
         return library, None
+    import tempfile
+
     link = Path(tempfile.mkdtemp(prefix="relive-", dir="/tmp")) / library.name
     link.symlink_to(library)
     return link, link

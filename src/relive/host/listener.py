@@ -13,8 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from relive.errors import StorageError, TargetError
-from relive.wire.frames import TOKEN_SIZE, Conversation, ProtocolError
 
+TYPE_CHECKING = False  # see relive/__init__.py
+if TYPE_CHECKING:
+    from relive.wire.frames import Conversation
+
+TOKEN_SIZE = 16
+"""Bytes; `wire.frames.TOKEN_SIZE`, which is imported when the program runs."""
 _UCRED = struct.Struct("iII")
 _LONGEST = 100
 """Bytes of a socket's name (108 with the final NUL, minus room to be safe)."""
@@ -70,6 +75,8 @@ class Listener:
         """The connection of process `pid`'s agent, after the handshake; None when nobody came within `timeout` s.
 
         ProtocolError: the agent came, but speaks another version."""
+        from relive.wire.frames import ProtocolError
+
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
             self._socket.settimeout(left)
@@ -89,6 +96,8 @@ class Listener:
         return None
 
     def _greet(self, connection: socket.socket, deadline: float) -> Conversation:
+        from relive.wire.frames import Conversation
+
         conversation = Conversation(self.token)
         while True:
             connection.settimeout(max(0.05, deadline - time.monotonic()))

@@ -12,7 +12,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,6 +53,8 @@ def compile_native(
     target = cache / f"{name}-{_key(sources, command, flags)}.so"
     if target.exists():
         return target
+    import tempfile  # with a finished library in the cache, the program is to start without waiting for this
+
     try:
         cache.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{name}-", suffix=".so", dir=cache)

@@ -23,12 +23,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from relive.errors import ReliveError, TargetError
 from relive.session import paths
 from relive.session.config import Config
 
+TYPE_CHECKING = False  # see relive/__init__.py
 if TYPE_CHECKING:  # imported when the program runs already (step 3)
     from relive.events import Event
     from relive.host.launch import Launched
@@ -196,7 +196,7 @@ class Host:
         paths.own_session(workdir, life.pid)
         pool = CompilePool(workdir, self._config.jobs)
         # A save since the program was started is a save, although nobody watched yet.
-        watcher = Watcher(cast("queue.Queue[object]", messages), ())
+        watcher = Watcher(messages, ())
         cleanup.callback(_quietly(watcher.close))
         watcher.add(project.inputs(), since_ns=life.started_ns)
         stale = _edited_before(project, life.started_ns)
