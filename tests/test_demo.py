@@ -27,6 +27,7 @@ def test_the_demo_ends_by_itself_and_proves_its_point(tmp_path: Path) -> None:
         assert edit.title in done.stdout
     assert "Traceback" not in done.stderr
     assert "has no member named" in done.stderr, "the compiler's words are shown"
+    assert "[layout-changed]" in done.stderr
 
 
 def test_the_example_is_a_project_without_cmake_too(tmp_path: Path) -> None:

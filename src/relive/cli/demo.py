@@ -83,6 +83,12 @@ EDITS = (
         "applied",
         r"together \d+",
     ),
+    Edit(
+        "a new field in a type whose objects live: refused, with the reason, and the program runs on",
+        (("pond.hpp", "    int eaten;", "    int eaten;\n    int age;"),),
+        "refused",
+        r"together \d+",
+    ),
 )
 
 
@@ -192,7 +198,7 @@ class _Demo:
             print(self._style("dim", f"  {name}"))
             for sign, colour, side in (("-", "red", old), ("+", "green", new)):
                 for line in side.splitlines():
-                    print(self._style(colour, f"  {sign} {line.strip()}"))
+                    print(self._style(colour, f"  {sign} {line}"))
         sys.stdout.flush()
         for path, text in texts.items():
             path.write_text(text)
