@@ -298,6 +298,23 @@ class Atoms:
     def size(self, atom: int) -> int:
         return int(self.end[atom] - self.start[atom])
 
+    def holds_labels(self, atom: int) -> bool:
+        """Whether data points into the middle of functions: a table for computed goto. It belongs to one version of its
+        function, whatever its linkage says, and is never bound to the table of another version."""
+        if self.kind[atom] not in (Kind.DATA, Kind.CONST):
+            return False
+        for row in self.row_range(atom):
+            target = int(self.target[row])
+            if target < 0 or self.kind[target] != Kind.TEXT or self.names[target] is None or self.table_entry[row]:
+                continue
+            if int(self.rows["delta"][row]):
+                return True
+        return False
+
+    def is_ifunc(self, atom: int) -> bool:
+        """Whether one of an atom's names is an IFUNC: then its code is the resolver."""
+        return any(self.object.symbols["info"][i] & 15 == c.STT_GNU_IFUNC for i in self.aliases.get(atom, ()))
+
     def functions(self) -> list[int]:
         """Named atoms of code."""
         return [i for i, name in enumerate(self.names) if name is not None and self.kind[i] == Kind.TEXT]

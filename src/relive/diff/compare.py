@@ -90,9 +90,9 @@ def compare(old: Atoms, new: Atoms) -> Comparison:
 
 
 def everything_changed(old: Atoms, new: Atoms) -> Comparison:
-    """The same, but every function counts as changed: identity reload."""
+    """The same, but every function counts as changed: identity reload. Resolvers of IFUNCs ran long ago."""
     result = compare(old, new)
-    functions = tuple(a for a in sorted(result.same) if new.kind[a] == Kind.TEXT)
+    functions = tuple(a for a in sorted(result.same) if new.kind[a] == Kind.TEXT and not new.is_ifunc(a))
     return Comparison(
         old,
         new,

@@ -129,7 +129,7 @@ class Selector:
         home = self._live(u, atom)
         if not isinstance(home, int) or not self._owns(u, atom):
             return  # never linked into the program, or another unit's copy is the one that is replaced
-        if unit.new.kind[atom] == Kind.TEXT and self._is_ifunc(u, atom):
+        if unit.new.kind[atom] == Kind.TEXT and unit.new.is_ifunc(atom):
             self._refuse(
                 u, atom, "ifunc-changed", "it is an IFUNC resolver, which has run already", "restart the program"
             )
@@ -413,12 +413,25 @@ class Selector:
         address = self._live(u, atom)
         if address is not None:
             moved = self._moved_owner(name) if new.is_global[atom] else None
-            return moved if moved is not None else address
+            return moved if moved is not None else self._as_others_see(u, atom, address)
         if new.is_global[atom]:
             owner = self._owner.get(name, (u, atom))
             if owner != (u, atom):
                 return self._of_atom(*owner)
         return Placed(u, section, start)
+
+    def _as_others_see(self, u: int, atom: int, address: Address) -> Address:
+        """What a global name means where it is used: an IFUNC is what its resolver chose, and in a library the
+        program's definition (or copy) of a name comes before the library's own."""
+        symbols = self.selection.units[u].new.object.symbols
+        for index in self.selection.units[u].new.aliases.get(atom, ()):
+            symbol = symbols[index]
+            if symbol["info"] >> 4 == c.STB_LOCAL or symbol["other"] & 3 != c.STV_DEFAULT:
+                continue
+            found = self.scope.find(self.selection.units[u].new.object.symbol_names[index])
+            if isinstance(found, int):
+                return found
+        return address
 
     def _moved_owner(self, name: bytes) -> Placed | None:
         owner = self._owner.get(name)
@@ -432,6 +445,8 @@ class Selector:
     def _live(self, u: int, atom: int) -> Address | None:
         """Where an atom already lives, under any of its names."""
         unit = self.selection.units[u]
+        if unit.new.holds_labels(atom):
+            return None
         name = unit.new.names[atom]
         if name is not None and name in unit.live:
             return unit.live[name]
@@ -446,10 +461,6 @@ class Selector:
         return None
 
     # --- refusals ------------------------------------------------------------------------------------------------
-
-    def _is_ifunc(self, u: int, atom: int) -> bool:
-        new = self.selection.units[u].new
-        return any(new.object.symbols["info"][i] & 15 == c.STT_GNU_IFUNC for i in new.aliases.get(atom, ()))
 
     def _refuse(self, u: int, atom: int, code: str, reason: str, hint: str) -> None:
         unit = self.selection.units[u]
