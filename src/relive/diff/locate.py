@@ -115,6 +115,8 @@ def _base_by_global(image: Image, rows: list[_Row], other_size: list[bytes]) -> 
         if len(found) != 1:
             continue
         row = found[0]
+        if int(image.symbols.value[row]) in image.copied:
+            continue  # the program's copy of a library's variable: nothing else of the section is there
         if size and int(image.symbols.size[row]) not in (size, 0) and strength == _STRONG:
             other_size.append(name)
             continue

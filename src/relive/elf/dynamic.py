@@ -88,6 +88,18 @@ def got_targets(elf: ElfFile, resolver_name: Callable[[int], bytes | None]) -> d
     return found
 
 
+def copied_addresses(elf: ElfFile) -> frozenset[int]:
+    """Addresses of variables of other modules that the dynamic linker copies here (R_X86_64_COPY): the file's symbol
+    table shows them as if they were its own."""
+    found: set[int] = set()
+    for section in elf.sections:
+        if section.type == c.SHT_RELA and section.flags & c.SHF_ALLOC:
+            relocations = elf.table(section, RELA)
+            types = relocations["info"] & np.uint64(0xFFFFFFFF)
+            found.update(relocations[types == c.R_X86_64_COPY]["offset"].tolist())
+    return frozenset(found)
+
+
 def _linked_symbols(elf: ElfFile, link: int, name: str) -> SymbolTable:
     if not 0 < link < len(elf.sections) or elf.sections[link].type not in (c.SHT_DYNSYM, c.SHT_SYMTAB):
         raise FormatError(f"{elf.path}: {name} links to no symbol table")

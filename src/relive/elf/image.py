@@ -175,6 +175,11 @@ class Image:
         return self._got
 
     @cached_property
+    def copied(self) -> frozenset[int]:
+        """Addresses of variables that belong to a library and live here as copies (R_X86_64_COPY)."""
+        return dynamic.copied_addresses(self.elf)
+
+    @cached_property
     def _plt(self) -> dict[int, bytes]:
         return dynamic.plt_targets(self.elf, self._got)
 
