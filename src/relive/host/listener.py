@@ -72,7 +72,8 @@ class Listener:
         return self._socket.fileno()
 
     def accept(self, pid: int, timeout: float) -> tuple[socket.socket, Conversation] | None:
-        """The connection of process `pid`'s agent, after the handshake; None when nobody came within `timeout` s.
+        """The connection of process `pid`'s agent, after the handshake; None when nobody came within `timeout` s, or it
+        hung up at once.
 
         ProtocolError: the agent came, but speaks another version."""
         from relive.wire.frames import ProtocolError
@@ -84,13 +85,17 @@ class Listener:
                 connection, _ = self._socket.accept()
             except TimeoutError:
                 return None
+            expected = False
             try:
-                if is_peer(connection, pid):
+                expected = is_peer(connection, pid)
+                if expected:
                     return connection, self._greet(connection, deadline)
             except (OSError, TargetError) as error:
                 connection.close()
                 if isinstance(error, ProtocolError):
                     raise
+                if expected:
+                    return None  # it ended, or ran another program: the caller looks which
                 continue
             connection.close()
         return None
