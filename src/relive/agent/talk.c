@@ -224,8 +224,9 @@ void *talk_main(void *unused)
         }
         failures = fd >= 0 ? 0 : failures + 1;
         /* Quietly again in a while, or at once when a new host summons us. */
-        for (uint64_t until = now_ns() + (failures < 60 ? 1000 : 10000) * NS_PER_MS; now_ns() < until;) {
-            futex_wait(&talk.summons, seen, TICK);
+        uint64_t nap = (failures == 0 ? 50 : failures < 60 ? 1000 : 10000) * NS_PER_MS;
+        for (uint64_t until = now_ns() + nap; now_ns() < until;) {
+            futex_wait(&talk.summons, seen, nap < TICK ? nap : TICK);
             tick();
             if (atomic_load(&talk.summons) != seen)
                 break;
