@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 import pytest
 
 from relive.errors import BuildError, Refusal, ReliveError, TargetGone, UsageError
-from relive.events import Change, Event, Exit, Notice, Ready, Reload
+from relive.events import Change, Crash, Event, Exit, Notice, Ready, Reload
 from relive.host.compiler import Superseded
 from relive.host.watch import FilesChanged
 from relive.session.loop import (
@@ -194,9 +194,17 @@ def test_a_save_is_told_as_change_then_one_reload() -> None:
 
 def test_the_programs_status_is_the_loops() -> None:
     bench = Bench()
-    bench.messages.put(ProgramExited(139))
-    assert bench.loop.run() == Ended(139)
-    assert bench.events == [Exit(7.0, 139)]
+    bench.messages.put(ProgramExited(3))
+    assert bench.loop.run() == Ended(3)
+    assert bench.events == [Exit(7.0, 3)]
+
+
+def test_a_crash_is_told_before_the_exit_and_a_wish_is_no_crash() -> None:
+    for status, told in ((139, [Crash(7.0, "SIGSEGV"), Exit(7.0, 139)]), (143, [Exit(7.0, 143)])):
+        bench = Bench()
+        bench.messages.put(ProgramExited(status))
+        assert bench.loop.run() == Ended(status)
+        assert bench.events == told
 
 
 def test_saves_that_wait_together_are_one_reload() -> None:

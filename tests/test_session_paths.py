@@ -65,6 +65,8 @@ def test_folders_of_dead_sessions_are_swept_and_those_of_living_programs_kept(tm
         folder = tmp_path / "sessions" / f"{gone}-{name}"
         folder.mkdir(parents=True)
         (folder / "owner").write_text(owner)
-    ours = paths.session_dir(tmp_path)
+        os.utime(folder, (0, 0))
+    (tmp_path / "sessions" / f"{gone}-crashed-today").mkdir()
+    ours = paths.session_dir(tmp_path, os.getpid())
     left = {folder.name for folder in (tmp_path / "sessions").iterdir()}
-    assert left == {f"{gone}-b", ours.name}
+    assert left == {f"{gone}-b", f"{gone}-crashed-today", ours.name}

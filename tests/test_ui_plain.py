@@ -79,7 +79,7 @@ def test_unchanged_undone_notice_crash() -> None:
         "relive: a.c: nothing changed (12 ms)\n"
         "relive: back at #1 in 2 ms, held 0.03 ms\n"
         "relive: no reloads: no database\n  hint: bear -- make\n"
-        "a.c:3: error: SIGSEGV in f\n"
+        "a.c:3: error: the program died of SIGSEGV in f\n"
     )
 
 

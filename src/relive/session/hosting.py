@@ -110,10 +110,12 @@ class Host:
             )
             life = _Life(launched.pid, _status_of(launched))
             outcome = self._watch(life, cache, _connection_of(launched), can_restart=True, restarted=restarted)
+            if not isinstance(outcome, int):
+                self._end_of(life)
+            launched.close()
             if isinstance(outcome, int):
                 return outcome
             restarted = outcome
-            self._end_of(life)
             self._build()
 
     def attach(self, pid: int) -> int:
@@ -192,8 +194,8 @@ class Host:
         cleanup.callback(_quietly(target.close))
         program = os.readlink(f"/proc/{life.pid}/exe")
         project = Project.open(program, build_dir=self._config.build_dir, start_dir=os.getcwd())
-        workdir = paths.session_dir(cache)
-        paths.own_session(workdir, life.pid)
+        workdir = paths.session_dir(cache, life.pid)
+        cleanup.callback(life.forget_when_ended, workdir)
         pool = CompilePool(workdir, self._config.jobs)
         # A save since the program was started is a save, although nobody watched yet.
         watcher = Watcher(messages, ())
@@ -309,6 +311,15 @@ class _Life:
             messages.put(ProgramExited(self._status))
 
         threading.Thread(target=watch, name="relive-wait", daemon=True).start()
+
+    def forget_when_ended(self, workdir: Path) -> None:
+        """Removes the session's folder, unless the program still needs its patches, or a core file may."""
+        import shutil
+
+        from relive.session.loop import FATAL
+
+        if self._exited.is_set() and self._status - 128 not in FATAL:
+            shutil.rmtree(workdir, ignore_errors=True)
 
     def ended(self, within: float) -> bool:
         return self._exited.wait(within)

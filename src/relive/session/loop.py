@@ -18,6 +18,7 @@ What the loop promises, whatever the engine does:
 from __future__ import annotations
 
 import queue
+import signal
 import time
 import traceback
 from collections import deque
@@ -26,7 +27,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
 from relive.errors import BuildError, ReliveError, TargetGone, UsageError
-from relive.events import Change, Event, Exit, Notice, Ready, Reload
+from relive.events import Change, Crash, Event, Exit, Notice, Ready, Reload
 from relive.host.compiler import Superseded
 from relive.host.watch import FilesChanged
 
@@ -130,6 +131,13 @@ class RestartWanted:
     reply: Callable[[Answer | ReliveError], None] = lambda answer: None
 
 
+FATAL = {
+    int(number): number.name
+    for number in (
+        signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS
+    )
+}  # fmt: skip
+"""Deaths that are a crash and not somebody's wish."""
 EXIT_CODES = {"applied": 0, "undone": 0, "unchanged": 3, "refused": 4, "failed": 1}
 
 
@@ -412,6 +420,8 @@ class Loop:
     # ---- the end --------------------------------------------------------------------------------------------------
 
     def _program_exited(self, status: int) -> None:
+        if status - 128 in FATAL:
+            self._emit_to(Crash(self._clock(), FATAL[status - 128]))
         self._emit_to(Exit(self._clock(), status))
         self._outcome = Ended(status)
 

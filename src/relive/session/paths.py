@@ -13,10 +13,14 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from relive.errors import StorageError
+
+KEPT = 86400.0
+"""Seconds that the folder of a crashed session stays."""
 
 
 def cache_dir(environ: Mapping[str, str] | None = None) -> Path:
@@ -76,26 +80,23 @@ def config_file(environ: Mapping[str, str] | None = None) -> Path:
     return _base(environ, "XDG_CONFIG_HOME", ".config") / "relive" / "relive.toml"
 
 
-def session_dir(cache: Path) -> Path:
-    """A new folder for one session's objects and patches, named after us.
+def session_dir(cache: Path, pid: int) -> Path:
+    """A new folder for the objects and patches of one session with process `pid`.
 
     The patches are files that the program has loaded and that debuggers open again: the folder must outlive the host
-    when the program does. So sessions sweep up behind *dead* ones here, by the pid in `owner` (see `own_session`).
-    """
+    when the program does, and a program that crashed by a day (its core file refers to them). So sessions sweep up
+    behind *dead* ones here, by the pid in `owner`."""
     import tempfile
 
     sessions = cache / "sessions"
     try:
         sessions.mkdir(mode=0o700, exist_ok=True)
         _sweep(sessions)
-        return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=sessions))
+        folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=sessions))
+        (folder / "owner").write_text(str(pid))
+        return folder
     except OSError as error:
         raise StorageError(f"no session folder in {sessions}: {error.strerror or error}", "free space there") from error
-
-
-def own_session(folder: Path, pid: int) -> None:
-    """From now on `folder` is needed as long as process `pid` lives."""
-    (folder / "owner").write_text(str(pid))
 
 
 def _sweep(sessions: Path) -> None:
@@ -107,8 +108,15 @@ def _sweep(sessions: Path) -> None:
             owner = (folder / "owner").read_text()
         except OSError:
             owner = ""
-        if not _alive(host) and not _alive(owner):
+        if not _alive(host) and not _alive(owner) and _age(folder) > KEPT:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _age(folder: Path) -> float:
+    try:
+        return time.time() - folder.stat().st_mtime
+    except OSError:
+        return 0.0  # another session sweeps it just now
 
 
 def _alive(pid: str) -> bool:

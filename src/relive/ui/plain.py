@@ -42,7 +42,7 @@ class Plain:
                 held = "; it waits for a fix" if event.held else ""
                 where = f" in {event.function}" if event.function else ""
                 self._write(
-                    f"{_place(self._short(event.file), event.line)}{self._error()}{event.signal}{where}{held}\n"
+                    f"{_place(self._short(event.file), event.line)}{self._error()}the program died of {event.signal}{where}{held}\n"
                 )
             case Exit():
                 if self._verbosity > 0:
