@@ -32,6 +32,8 @@ Str join(Dwarf *r, Str a, const char *middle, Str b)
     return (Str){p, a.n + n + b.n};
 }
 
+static bool starts(Str s, const char *with) { return s.n >= strlen(with) && !memcmp(s.p, with, strlen(with)); }
+
 static Str qualify(Dwarf *r, Str scope, Str name) { return scope.n ? join(r, scope, "::", name) : name; }
 
 /* Work space: a stack of buffers, because a text is made while another one is being made. They keep their memory. */
@@ -169,7 +171,7 @@ Str function_name(Dwarf *r, uint64_t off, Str *linkage, Str *key, unsigned depth
         *key = buf_keep(r, b);
         buf_pop(r);
     }
-    if (scope->kind == K_TYPE && (scope->flags & T_LAMBDA) && same(name, "operator()"))
+    if (scope->kind == K_TYPE && (scope->flags & T_LAMBDA) && starts(name, "operator()"))
         return scope->show;
     return qualify(r, scope->show, name);
 }
@@ -190,7 +192,8 @@ static bool is_closure(Dwarf *r, const Type *t, Closure *out)
             continue;
         kids_read(r, &kids, &d);
         out->linkage = die_text(r, &d, A_LINKAGE);
-        if (same(die_text(r, &d, A_NAME), "operator()"))
+        Str name = die_text(r, &d, A_NAME); /* generic ones have operator()<int>; gcc calls a constructor <lambda> */
+        if (starts(name, "operator()") || starts(name, "<lambda") || starts(name, "~<lambda"))
             return true;
     }
     return false;

@@ -126,42 +126,64 @@ static Spelling array(Dwarf *r, const Die *d, unsigned depth)
     return s;
 }
 
+typedef struct {
+    Buf *text;
+    bool first, constant_this;
+} Parameters;
+
+/* `this`: X*, or X const* in a const method; gcc makes the pointer const too. */
+static bool is_constant_this(Dwarf *r, const Die *parameter)
+{
+    uint64_t off = HAS(parameter, A_TYPE) ? parameter->v[A_TYPE].u : 0;
+    Die d;
+    for (unsigned step = 0; off && step < 4; step++) {
+        die_at(r, off, &d);
+        off = HAS(&d, A_TYPE) ? d.v[A_TYPE].u : 0;
+        if (d.abbrev->tag == TAG_POINTER) {
+            if (off)
+                die_at(r, off, &d);
+            return off && d.abbrev->tag == TAG_CONST;
+        }
+    }
+    return false;
+}
+
+static void add_parameters(Dwarf *r, const Die *d, Parameters *all, unsigned depth)
+{
+    Die parameter;
+    Kids kids = kids_of(d);
+    for (const Abbrev *a; (a = kids_next(r, &kids)) != NULL;) {
+        if (a->tag != TAG_PARAMETER && a->tag != TAG_UNSPECIFIED_PARAMETERS && a->tag != TAG_PARAMETER_PACK)
+            continue;
+        kids_read(r, &kids, &parameter);
+        if (a->tag == TAG_PARAMETER_PACK) { /* gcc: what a pack became, one by one */
+            if (depth < DEPTH)
+                add_parameters(r, &parameter, all, depth + 1);
+            continue;
+        }
+        for (unsigned step = 0; !HAS(&parameter, A_TYPE) && HAS(&parameter, A_ORIGIN) && step < 8; step++)
+            die_at(r, parameter.v[A_ORIGIN].u, &parameter);
+        if (HAS(&parameter, A_ARTIFICIAL) && all->first) {
+            all->constant_this = is_constant_this(r, &parameter);
+            continue;
+        }
+        if (!all->first)
+            buf_text(r, all->text, ", ");
+        all->first = false;
+        if (a->tag == TAG_UNSPECIFIED_PARAMETERS)
+            buf_text(r, all->text, "...");
+        else
+            add_type(r, &parameter, all->text, depth);
+    }
+}
+
 /* "(int, char const*, ...)" of a function or function type; a method's `this` shows as a trailing const only. */
 void spell_parameters(Dwarf *r, const Die *d, Buf *b, unsigned depth)
 {
-    Die parameter, to;
-    bool first = true, constant_this = false;
+    Parameters all = {.text = b, .first = true};
     buf_text(r, b, "(");
-    Kids kids = kids_of(d);
-    for (const Abbrev *a; (a = kids_next(r, &kids)) != NULL;) {
-        bool dots = a->tag == TAG_UNSPECIFIED_PARAMETERS;
-        if (a->tag != TAG_PARAMETER && !dots)
-            continue;
-        kids_read(r, &kids, &parameter);
-        for (unsigned step = 0; !dots && !HAS(&parameter, A_TYPE) && HAS(&parameter, A_ORIGIN) && step < 8; step++)
-            die_at(r, parameter.v[A_ORIGIN].u, &parameter);
-        if (!dots && HAS(&parameter, A_ARTIFICIAL) && first) { /* `this`: X* or X const*, gcc adds const to the pointer */
-            for (unsigned step = 0; HAS(&parameter, A_TYPE) && parameter.v[A_TYPE].u && step < 4; step++) {
-                die_at(r, parameter.v[A_TYPE].u, &to);
-                parameter = to;
-                if (to.abbrev->tag == TAG_POINTER) {
-                    if (HAS(&to, A_TYPE) && to.v[A_TYPE].u)
-                        die_at(r, to.v[A_TYPE].u, &to);
-                    constant_this = to.abbrev->tag == TAG_CONST;
-                    break;
-                }
-            }
-            continue;
-        }
-        if (!first)
-            buf_text(r, b, ", ");
-        first = false;
-        if (dots)
-            buf_text(r, b, "...");
-        else
-            add_type(r, &parameter, b, depth);
-    }
-    buf_text(r, b, constant_this ? ") const" : ")");
+    add_parameters(r, d, &all, depth);
+    buf_text(r, b, all.constant_this ? ") const" : ")");
 }
 
 static Spelling function(Dwarf *r, const Die *d, unsigned depth)
