@@ -41,9 +41,8 @@ class Plain:
             case Crash():
                 held = "; it waits for a fix" if event.held else ""
                 where = f" in {event.function}" if event.function else ""
-                self._write(
-                    f"{_place(self._short(event.file), event.line)}{self._error()}the program died of {event.signal}{where}{held}\n"
-                )
+                place = _place(self._short(event.file), event.line)
+                self._write(f"{place}{self._error()}the program died of {event.signal}{where}{held}\n")
             case Exit():
                 if self._verbosity > 0:
                     self._write(self._line(f"the program ended with status {event.status}"))
