@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -324,22 +325,32 @@ class Atoms:
         data = (Kind.CONST, Kind.DATA, Kind.TLS)
         return [i for i, name in enumerate(self.names) if name is not None and self.kind[i] in data]
 
+    @cached_property
     def exception_pairs(self) -> list[tuple[int, int]]:
         """(function atom, LSDA atom), from the relocations of .eh_frame: an LSDA follows its pc_begin."""
         result = []
         function = -1
+        kinds = self.kind.tolist()
         for atom in self.eh_target.tolist():
             if atom < 0:
                 continue
-            if self.kind[atom] == Kind.TEXT:
+            if kinds[atom] == Kind.TEXT.value:
                 function = atom
-            elif self.kind[atom] == Kind.LSDA and function >= 0:
+            elif kinds[atom] == Kind.LSDA.value and function >= 0:
                 result.append((function, atom))
+        return result
+
+    @cached_property
+    def exception_tables_by_section(self) -> dict[int, list[int]]:
+        """Text section → LSDA atoms of the functions in it."""
+        result: dict[int, list[int]] = {}
+        for function, lsda in self.exception_pairs:
+            result.setdefault(int(self.section[function]), []).append(lsda)
         return result
 
     def exception_tables(self) -> dict[int, int]:
         """Function atom → atom of its (first) LSDA."""
-        return dict(reversed(self.exception_pairs()))
+        return dict(reversed(self.exception_pairs))
 
 
 def _section_kinds(obj: ElfObject) -> npt.NDArray[np.uint8]:

@@ -60,6 +60,8 @@ class Selector:
         self._owner: dict[bytes, tuple[int, int]] = {}
         self._fresh: set[tuple[int, int]] = set()
         """(unit, atom) of initialisers that run for new variables: never the living function of that name."""
+        self._unwinding: set[int] = set()
+        """Units whose personality routines are looked after."""
         self._done = 0
 
     def select(self) -> Selection:
@@ -266,13 +268,12 @@ class Selector:
     def _follow_unwind(self, u: int, section: int) -> None:
         """Exception tables of a text section and the personality routine's pointer."""
         new = self.selection.units[u].new
-        uses_table = False
-        for function, lsda in new.exception_pairs():
-            if int(new.section[function]) == section:
-                uses_table = True
-                self._place_atom(u, lsda)
-        if not uses_table:
+        tables = new.exception_tables_by_section.get(section, ())
+        for lsda in tables:
+            self._place_atom(u, lsda)
+        if not tables or u in self._unwinding:
             return
+        self._unwinding.add(u)
         for row, atom in enumerate(new.eh_target.tolist()):
             symbol = int(new.eh_relocations["symbol"][row])
             if not new.symbol_is_local[symbol]:
@@ -336,7 +337,7 @@ class Selector:
         align = max(1, int(new.object.sections["addralign"][section]))
         if low % align:
             align = low & -low
-        if kind in (Kind.DATA, Kind.TLS) and new.names[atom] is None and not _only_pointers(new, section, low, high):
+        if kind in (Kind.DATA, Kind.TLS) and new.names[atom] is None and not self._is_constant(u, section, low, high):
             # It may be a variable that lives already: without a name it cannot be found, and a copy would be another.
             self._refuse(
                 u, atom, "anonymous-variable", f"{new.object.section_names[section]} holds a variable without a name",
@@ -351,6 +352,15 @@ class Selector:
                 name = new.object.symbol_names[symbol]
                 if new.is_global[inside] and self._owner.get(name) == (u, inside):
                     self.selection.definitions[name] = (u, inside)
+
+    def _is_constant(self, u: int, section: int, low: int, high: int) -> bool:
+        """Whether nameless writable memory is a constant all the same. Compilers name each variable; what they leave
+        nameless there has addresses in it: clang's stubs for typeinfo and personality, and the first value of an
+        automatic array or struct, which gcc copies out of .data (varasm.c: a CONSTRUCTOR with relocations is
+        SECCAT_DATA). Only in assembly may it be a variable."""
+        unit = self.selection.units[u]
+        rows = rows_in(unit.new, Block(u, section, low, high, 1))
+        return len(rows) > 0 and not unit.source.endswith((".s", ".S", ".asm"))
 
     # --- meaning of a reference ----------------------------------------------------------------------------------
 
@@ -477,12 +487,6 @@ def is_entry_reference(atoms: Atoms, row: int) -> bool:
         return False
     kind = int(atoms.relocations["type"][row])
     return delta + (bias if kind in x86_64.PC_RELATIVE else 0) == 0
-
-
-def _only_pointers(atoms: Atoms, section: int, low: int, high: int) -> bool:
-    """Whether memory is nothing but relocated pointers (clang's stubs for typeinfo and personality)."""
-    rows = rows_in(atoms, Block(0, section, low, high, 1))
-    return len(rows) * 8 == high - low and not any(atoms.object.content(section)[low:high])
 
 
 def rows_in(atoms: Atoms, block: Block) -> range:
