@@ -188,6 +188,19 @@ def entry_hazards(code: bytes, size: int = REDIRECT_SIZE) -> list[str]:
     return found
 
 
+def end_of_guarded_body(code: bytes) -> int | None:
+    """Where the straight-line body of gcc's `if (initialize_p && priority == N) { ... }` ends: at the jump to, or at,
+    the target of its first conditional jump. None for code of another shape."""
+    target = None
+    for offset, _, mnemonic, operand in _disassemble(code):
+        if target is None:
+            if mnemonic == "jne" and operand.startswith("0x"):
+                target = int(operand, 16)
+        elif offset == target or (mnemonic == "jmp" and operand == hex(target)):
+            return offset
+    return None
+
+
 def _may_call(head: bytes) -> bool:
     return b"\xe8" in head or b"\xff" in head
 

@@ -132,6 +132,12 @@ def _variables(atoms: Atoms, function: int) -> set[int]:
     return result
 
 
+def constructed(atoms: Atoms, leaf: int) -> set[bytes]:
+    """Names of the mutable variables that an initialiser mentions, guards left out."""
+    names = {name for a in _variables(atoms, leaf) if (name := atoms.names[a]) is not None}
+    return {name for name in names if not name.startswith(b"_ZGV")}
+
+
 def _is_clang_leaf(atoms: Atoms, atom: int) -> bool:
     return (atoms.names[atom] or b"").startswith(b"__cxx_global_var_init")
 

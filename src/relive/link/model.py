@@ -133,6 +133,12 @@ class Selection:
     by_place: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     """(unit, section) → indices of its blocks."""
 
+    def new_variables(self, u: int) -> set[bytes]:
+        """Names of the variables of a unit that are placed."""
+        new = self.units[u].new
+        placed = (a for a in new.variables() if self.block_at(u, int(new.section[a]), int(new.start[a])) is not None)
+        return {name for a in placed if (name := new.names[a]) is not None}
+
     def block_at(self, unit: int, section: int, offset: int) -> int | None:
         """Index of the placed block that holds an offset (its end counts as inside)."""
         best = None

@@ -22,6 +22,7 @@ from relive.host.compiler import Compiled, CompilePool
 from relive.host.demangle import qualified_name
 from relive.host.project import Project
 from relive.host.target import Target
+from relive.link.construct import constructed
 from relive.link.model import LinkUnit
 from relive.link.patch import Prepared as PreparedPatch
 from relive.link.patch import prepare
@@ -30,6 +31,7 @@ from relive.session.active import old_callers
 from relive.session.apply import ModulePatch
 from relive.session.baselines import EMPTY_OBJECT, Baseline, Baselines, Residence, is_lto, lto_refusal
 from relive.session.generations import Generation, reversed_code, reversed_rewrites, reversed_stores
+from relive.session.initialisers import initialiser_blocks
 from relive.session.modules import ModuleState, is_project_module, load_module
 from relive.session.types import TypeCheck, Verdict
 
@@ -312,6 +314,9 @@ class Engine:
                 changes += drawn
                 links += [_link_unit(change, change.baseline.residences[0]) for change in drawn]
                 prepared = prepare(links, module)
+            if any(r.code == "initialisers-mixed" for r in prepared.refusals):
+                links = self._separate_initialisers(prepared, links, changes)
+                prepared = prepare(links, module)
             if prepared.references.far:
                 links = self._recompile_far(links, prepared.references.far, changes, cancelled)
                 prepared = prepare(links, module)
@@ -319,6 +324,23 @@ class Engine:
                     prepared.selection.refusals.append(_out_of_reach(links[u].source))
             patches.append(ModulePatch(module, prepared))
         return patches
+
+    def _separate_initialisers(
+        self, prepared: PreparedPatch, links: list[LinkUnit], changes: Sequence[UnitChange]
+    ) -> list[LinkUnit]:
+        """Units whose one initialiser constructs old and new variables: finds out which part is whose."""
+        by_source = {c.unit.source: c for c in changes}
+        result = []
+        for u, link in enumerate(links):
+            leaf = next((a for n, a in link.new.by_name.items() if n.startswith(b"_Z41__static_init")), None)
+            info = self._types.info(link.new.object)
+            blocks = None
+            if leaf is not None and info is not None and not by_source[link.source].unit.optimised:
+                new = prepared.selection.new_variables(u)
+                blocks = initialiser_blocks(info, link.new, leaf, constructed(link.new, leaf) & new)
+            name = link.new.names[leaf] if leaf is not None else None
+            result.append(replace(link, initialiser_blocks={name: blocks}) if blocks and name else link)
+        return result
 
     def _draw_in(self, prepared: PreparedPatch, module: ModuleState) -> list[UnitChange]:
         wanted = {r.subject.encode() for r in prepared.refusals if r.code == "undefined-symbol"}
