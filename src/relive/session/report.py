@@ -12,6 +12,7 @@ from relive.events import Reload
 from relive.host.demangle import qualified_name
 from relive.host.project import Project
 from relive.link.model import Address
+from relive.link.select import atoms_in
 
 if TYPE_CHECKING:
     from relive.session.apply import ModulePatch
@@ -40,10 +41,9 @@ def plan(patches: Sequence[ModulePatch]) -> list[str]:
         redirected = {(r.unit, r.atom) for r in selection.redirects}
         for block in selection.blocks:
             new = selection.units[block.unit].new
-            for atom in range(len(new.section)):
+            for atom in atoms_in(new, block):
                 name = new.names[atom]
-                inside = int(new.section[atom]) == block.section and block.start <= int(new.start[atom]) < block.end
-                if inside and name is not None and (block.unit, atom) not in redirected:
+                if name is not None and (block.unit, atom) not in redirected:
                     what = "function" if new.kind[atom] == Kind.TEXT else "variable"
                     lines.append(f"  new {what} {qualified_name(name)}, {new.size(atom)} bytes")
     return lines
