@@ -15,7 +15,6 @@ from relive.events import Change, Crash, Event, Exit, Notice, Ready, Reload
 from relive.host.compiler import Superseded
 from relive.host.watch import FilesChanged
 from relive.session.loop import (
-    PATIENCE,
     Answer,
     Ended,
     Loop,
@@ -134,7 +133,14 @@ class FakeInputs:
 class Bench:
     """A loop whose messages are all put in before it runs (or by the engine, meanwhile): no timing at all."""
 
-    def __init__(self, *steps: Step, manual: bool = False, on_refused: str = "keep", can_restart: bool = True) -> None:
+    def __init__(
+        self,
+        *steps: Step,
+        manual: bool = False,
+        on_refused: str = "keep",
+        can_restart: bool = True,
+        patience: float = 60.0,
+    ) -> None:
         self.messages: Queue = queue.Queue()
         self.events: list[Event] = []
         self.answers: list[Answer | ReliveError] = []
@@ -149,6 +155,7 @@ class Bench:
             manual=manual,
             on_refused=on_refused,
             can_restart=can_restart,
+            patience=patience,
         )
 
     def ask(self, command: str, **arguments: object) -> None:
@@ -237,12 +244,12 @@ def test_a_file_that_changes_all_the_time_does_not_starve_the_reload() -> None:
             raise Superseded
         return applied(engine, files, cancelled)
 
-    bench = Bench(*[overtaken] * (PATIENCE + 1))
+    bench = Bench(overtaken, overtaken, patience=0.0)
     bench.messages.put(saved("/p/a.c"))
     bench.engine.steps.append(bench.last(0))
     bench.loop.run()
     assert [reload.status for reload in bench.reloads] == ["applied", "applied"]
-    assert len(bench.engine.asked) == PATIENCE + 2
+    assert len(bench.engine.asked) == 3
 
 
 @pytest.mark.parametrize("first", [failed, refused, raising(BuildError("compiler gone", "install it"))])
