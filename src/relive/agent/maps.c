@@ -81,7 +81,7 @@ bool maps_load(struct maps *maps)
 {
     static char text[2 * LINE_LIMIT + 1];
     maps->count = 0;
-    int directory = proc_directory();
+    int directory = own_proc_directory();
     int fd = (int)(directory >= 0 ? SYS(SYS_openat, directory, "maps", O_RDONLY | O_CLOEXEC)
                                   : SYS(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC));
     if (fd < 0)

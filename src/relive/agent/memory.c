@@ -11,30 +11,36 @@
 enum { OWN_LIMIT = 64 };
 
 static struct {
-    int proc, mem;
+    int proc, own_proc, mem;
     bool mem_refuses_text; /* writing through protections was refused once */
     struct {
         uint64_t low, high;
     } own[OWN_LIMIT];
-} memory = {.proc = -1, .mem = -1};
+} memory = {.proc = -1, .own_proc = -1, .mem = -1};
 
 bool memory_open(void)
 {
     memory.proc = (int)SYS(SYS_openat, AT_FDCWD, "/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-    if (memory.proc < 0)
+    memory.own_proc = (int)SYS(SYS_openat, AT_FDCWD, "/proc/thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (memory.proc < 0 || memory.own_proc < 0)
         return false;
-    memory.mem = (int)SYS(SYS_openat, memory.proc, "mem", O_RDWR | O_CLOEXEC, 0);
+    memory.mem = (int)SYS(SYS_openat, memory.own_proc, "mem", O_RDWR | O_CLOEXEC, 0);
     return memory.mem >= 0;
 }
 
 void memory_forget(void)
 {
-    memory.proc = memory.mem = -1;
+    memory.proc = memory.own_proc = memory.mem = -1;
 }
 
 int proc_directory(void)
 {
     return memory.proc;
+}
+
+int own_proc_directory(void)
+{
+    return memory.own_proc;
 }
 
 void own_pages_register(void *pages, size_t size)

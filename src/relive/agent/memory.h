@@ -18,8 +18,10 @@
 bool memory_open(void);
 /* Forgets the descriptors (after fork: they belong to the parent). */
 void memory_forget(void);
-/* A descriptor of /proc/self for openat. */
+/* Descriptors of /proc/self, and of /proc/thread-self, for openat. What concerns the whole process (maps, mem) is asked
+ * of the agent's own thread: main may have ended by pthread_exit, and then has no memory any more. */
 int proc_directory(void);
+int own_proc_directory(void);
 
 /* Fresh zeroed pages, remembered as the agent's own; NULL when there are none. */
 void *own_pages(size_t size);

@@ -170,7 +170,7 @@ static int list_one(struct dl_phdr_info *info, size_t size, void *to)
     if (is_own(&row) || is_vdso || !row.high)
         return 0;
     if (reply->size == sizeof(struct frame_header)) { /* the first: the executable has no name here */
-        long length = SYS(SYS_readlinkat, proc_directory(), "exe", path, sizeof path - 1);
+        long length = SYS(SYS_readlinkat, own_proc_directory(), "exe", path, sizeof path - 1);
         path[length > 0 ? length : 0] = 0;
         name = path;
     }

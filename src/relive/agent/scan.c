@@ -100,7 +100,7 @@ uint64_t scan_rewrite(const struct rewrite *rules, size_t count)
     static struct maps maps;
     if (!count || !maps_load(&maps))
         return 0;
-    int pagemap = (int)SYS(SYS_openat, proc_directory(), "pagemap", O_RDONLY | O_CLOEXEC);
+    int pagemap = (int)SYS(SYS_openat, own_proc_directory(), "pagemap", O_RDONLY | O_CLOEXEC);
     if (pagemap < 0)
         return 0;
     job.rules = rules;

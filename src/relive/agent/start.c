@@ -116,7 +116,7 @@ static void fork_child(void)
     talk_fork_child();
     worker_fork_child();
     memory_forget();
-    threads.count = 0;
+    threads.count = 0; /* their files are in the parent's table, not in ours */
 }
 
 static bool start(const char *socket_path, const uint8_t token[RELIVE_TOKEN_SIZE])

@@ -149,10 +149,11 @@ enum switch_status switch_held(bool (*wanted)(uint64_t word), bool (*act)(void *
     for (uint64_t nap = NS_PER_MS / 4;; nap = nap < 16 * NS_PER_MS ? nap * 2 : nap) {
         enum switch_status status = SWITCH_TIMEOUT;
         struct switch_result then = *result;
-        threads_forget();
         stacks_load();
-        threads_list();
+        threads_begin();
         uint32_t known = threads.count;
+        for (uint32_t i = 0; i < known; i++)
+            thread_place(&threads.rows[i]); /* opens what will be read while everybody is held */
         stop_begin(true, NULL);
         if (stop_all(deadline, &result->tid)) {
             if (threads.count > known)
@@ -164,7 +165,7 @@ enum switch_status switch_held(bool (*wanted)(uint64_t word), bool (*act)(void *
                 synchronise_cores();
         }
         stop_end();
-        threads_forget();
+        threads_end();
         if (status == SWITCH_TIMEOUT && before == SWITCH_BUSY) {
             *result = then; /* what is in the way says more than who was slow in the end */
             return before;
@@ -309,7 +310,7 @@ static void run_live(const struct switch_plan *plan, struct switch_result *resul
     stacks_load();
     if (!sleepers_are_elsewhere(deadline, result)) {
         result->status = SWITCH_BUSY;
-        threads_forget();
+        threads_end();
         return;
     }
     lock();
@@ -341,7 +342,7 @@ static void run_live(const struct switch_plan *plan, struct switch_result *resul
     synchronise_cores();
     trap_release();
     unlock();
-    threads_forget();
+    threads_end();
 }
 
 bool switch_unsettled(void)
@@ -353,8 +354,7 @@ void switch_settle(void)
 {
     if (!state.unsettled)
         return;
-    threads_forget();
-    if (threads_list() < 0)
+    if (!threads_begin())
         return;
     /* A thread may have executed an int3 and not yet reached the handler. Kernels deliver such a trap before any other
      * signal, so whoever answers a probe, and not from within the handler, or sleeps in a system call, is past it. */
@@ -370,7 +370,7 @@ void switch_settle(void)
     for (uint32_t i = 0; i < threads.count; i++)
         all = all && !(threads.rows[i].asked && (!stop_answered(&threads.rows[i]) || threads.rows[i].in_trap));
     stop_end();
-    threads_forget();
+    threads_end();
     if (all) {
         trap_remove();
         state.unsettled = false;
@@ -383,22 +383,20 @@ void switch_settle(void)
  * vfork borrows the memory, its traps would not come to us. */
 static bool live_is_possible(uint64_t deadline)
 {
-    uint64_t tracer = 0, blocked = 0;
-    if (!state.core_sync || !status_number(0, "TracerPid:", 10, &tracer) || tracer)
+    uint64_t tracer = 0, mains_tracer = 0, blocked = 0;
+    if (!state.core_sync || !status_number((int)SYS(SYS_gettid, 0), "TracerPid:", 10, &tracer) ||
+        !status_number((int)SYS(SYS_getpid, 0), "TracerPid:", 10, &mains_tracer) || tracer || mains_tracer)
         return false;
-    threads_forget();
-    if (threads_list() < 0)
+    if (!threads_begin())
         return false;
     for (uint32_t i = 0; i < threads.count; i++) {
         struct thread *thread = &threads.rows[i];
-        if (!thread_blocked_signals(thread, &blocked))
-            thread->clear = true;
-        while (!thread->clear && blocked & 1ull << (SIGTRAP - 1) && thread->tid != worker_tid()) {
-            if (!(blocked & LIBC_SIGNALS) || now_ns() >= deadline)
+        while (thread->tid != worker_tid() && thread_blocks_traps(thread) && !thread->clear) {
+            if (!thread_blocked_signals(thread, &blocked))
+                break;
+            if ((blocked & 1ull << (SIGTRAP - 1) && !(blocked & LIBC_SIGNALS)) || now_ns() >= deadline)
                 return false;
             pause_ns(NS_PER_MS / 4); /* in a handler of ours, or where glibc starts or ends a thread: soon over */
-            if (!thread_blocked_signals(thread, &blocked))
-                thread->clear = true;
         }
         while (!thread->clear && thread_place(thread) == PLACE_BLOCKED && thread->number == SYS_vfork) {
             if (now_ns() >= deadline)

@@ -4,12 +4,15 @@
 #include "memory.h"
 #include "sys.h"
 
-#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+enum { KEPT_LIMIT = 200 }; /* threads whose files stay open between operations */
 
 struct threads threads;
 
@@ -28,12 +31,38 @@ bool threads_prepare(void)
     return threads.rows != NULL;
 }
 
-void threads_forget(void)
+static void close_files(struct thread *thread)
+{
+    if (thread->syscall_fd >= 0)
+        SYS(SYS_close, thread->syscall_fd);
+    if (thread->stat_fd >= 0)
+        SYS(SYS_close, thread->stat_fd);
+    thread->syscall_fd = thread->stat_fd = -1;
+}
+
+bool threads_begin(void)
+{
+    bool good = threads_list() >= 0;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < threads.count; i++) {
+        struct thread *thread = &threads.rows[i];
+        if (!thread->listed) {
+            close_files(thread);
+            continue;
+        }
+        struct thread fresh = {
+            .tid = thread->tid, .syscall_fd = thread->syscall_fd, .stat_fd = thread->stat_fd, .listed = true};
+        threads.rows[kept++] = fresh;
+    }
+    threads.count = kept;
+    return good;
+}
+
+void threads_end(void)
 {
     for (uint32_t i = 0; i < threads.count; i++)
-        if (threads.rows[i].syscall_fd >= 0)
-            SYS(SYS_close, threads.rows[i].syscall_fd);
-    threads.count = 0;
+        if (!threads.rows[i].listed || threads.count > KEPT_LIMIT)
+            close_files(&threads.rows[i]);
 }
 
 static struct thread *find(int tid, uint32_t hint)
@@ -75,7 +104,7 @@ int threads_list(void)
                 thread = &threads.rows[threads.count++];
                 memset(thread, 0, sizeof *thread);
                 thread->tid = tid;
-                thread->syscall_fd = -1;
+                thread->syscall_fd = thread->stat_fd = -1;
                 fresh++;
             }
             thread->listed = true;
@@ -90,10 +119,7 @@ int threads_list(void)
 static long read_thread_file(int tid, const char *name, char *text, size_t size)
 {
     char path[64];
-    if (tid)
-        snprintf(path, sizeof path, "task/%d/%s", tid, name);
-    else
-        snprintf(path, sizeof path, "%s", name);
+    snprintf(path, sizeof path, "task/%d/%s", tid, name);
     int fd = (int)SYS(SYS_openat, proc_directory(), path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return fd;
@@ -104,24 +130,57 @@ static long read_thread_file(int tid, const char *name, char *text, size_t size)
     return got;
 }
 
+/* Reads a thread's file through the descriptor that is kept; < 0: -errno. */
+static long read_kept(const struct thread *thread, int *fd, const char *name, char *text, size_t size)
+{
+    bool kept = *fd >= 0;
+    for (;;) {
+        if (*fd < 0) {
+            char path[64];
+            snprintf(path, sizeof path, "task/%d/%s", thread->tid, name);
+            *fd = (int)SYS(SYS_openat, proc_directory(), path, O_RDONLY | O_CLOEXEC);
+            if (*fd < 0) {
+                long error = *fd;
+                *fd = -1;
+                return error;
+            }
+        }
+        long got = SYS(SYS_pread64, *fd, text, size - 1, 0);
+        if (got > 0) {
+            text[got] = 0;
+            return got;
+        }
+        SYS(SYS_close, *fd);
+        *fd = -1;
+        if (!kept)
+            return -ESRCH;
+        kept = false; /* of an earlier thread with the same number? */
+    }
+}
+
+bool thread_blocks_traps(struct thread *thread)
+{
+    /* "tid (name) state ppid ... signal blocked ...": fields 3, and 32 (signals 1 to 31). */
+    char text[1024];
+    const char *at = read_kept(thread, &thread->stat_fd, "stat", text, sizeof text) > 0 ? strrchr(text, ')') : NULL;
+    if (!at || at[2] == 'Z' || at[2] == 'X') {
+        uint64_t mask;
+        thread->clear = thread->clear || !thread_blocked_signals(thread, &mask);
+        return !thread->clear && mask & 1ull << (SIGTRAP - 1);
+    }
+    at++;
+    for (int field = 3; field < 32 && at; field++)
+        at = strchr(at + 1, ' ');
+    return at && strtoull(at, NULL, 10) & 1ull << (SIGTRAP - 1);
+}
+
 enum place thread_place(struct thread *thread)
 {
     char text[256];
-    if (thread->syscall_fd < 0) {
-        char path[64];
-        snprintf(path, sizeof path, "task/%d/syscall", thread->tid);
-        thread->syscall_fd = (int)SYS(SYS_openat, proc_directory(), path, O_RDONLY | O_CLOEXEC);
-        /* Unreadable (the program changed its user, or no descriptors left): only a signal can tell. */
-        if (thread->syscall_fd < 0) {
-            bool gone = thread->syscall_fd == -2 /* ENOENT */ || thread->syscall_fd == -3 /* ESRCH */;
-            thread->syscall_fd = -1;
-            return gone ? PLACE_GONE : PLACE_RUNNING;
-        }
-    }
-    long got = SYS(SYS_pread64, thread->syscall_fd, text, sizeof text - 1, 0);
+    long got = read_kept(thread, &thread->syscall_fd, "syscall", text, sizeof text);
     if (got <= 0)
-        return PLACE_GONE;
-    text[got] = 0;
+        /* Unreadable (the program changed its user, or no descriptors left): only a signal can tell. */
+        return got == -ENOENT || got == -ESRCH ? PLACE_GONE : PLACE_RUNNING;
     if (text[0] == 'r')
         return PLACE_RUNNING;
     /* "nr a0 a1 a2 a3 a4 a5 sp pc" in a system call, "-1 sp pc" otherwise (a zombie: "0 0x0 ..." with pc 0). */

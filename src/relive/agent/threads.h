@@ -15,7 +15,7 @@ enum place { PLACE_RUNNING, PLACE_BLOCKED, PLACE_GONE };
 
 struct thread {
     int tid;
-    int syscall_fd;             /* kept open during one operation; -1 when not */
+    int syscall_fd, stat_fd;    /* kept open, as opening costs five times what reading does; -1 when not */
     bool listed;                /* seen by the newest listing */
     bool clear;                 /* nothing more to wait for (meaning: the user's) */
     bool asked;                 /* a signal was sent in this round and not yet answered */
@@ -37,17 +37,21 @@ struct threads {
 extern struct threads threads;
 
 bool threads_prepare(void);
-/* Brings the table up to date: new ones are added at the end, ended ones marked clear and not listed. Returns how many
- * are new; -1 without /proc or with too many threads. The calling thread is left out. */
+/* The table of an operation that begins: who is there now, nothing known of anybody. The calling thread is left out.
+ * False without /proc or with too many threads. */
+bool threads_begin(void);
+/* During the operation: new ones are added at the end, ended ones marked clear. Returns how many are new, -1: failed. */
 int threads_list(void);
-/* Empties the table and closes what was open. */
-void threads_forget(void);
+/* The operation is over; descriptors of many threads are not kept. */
+void threads_end(void);
 
 /* Where the thread is right now; pc, sp, number are set when PLACE_BLOCKED. */
 enum place thread_place(struct thread *thread);
+/* SIGTRAP is blocked, perhaps only for a moment (see thread_blocked_signals); marks a thread that is gone as clear. */
+bool thread_blocks_traps(struct thread *thread);
 /* Of /proc/self/task/TID/status: false when the thread is gone or a zombie. */
 bool thread_blocked_signals(const struct thread *thread, uint64_t *mask);
-/* One number of /proc/self/status or of a thread's: "TracerPid:" and the like; false when not there. */
+/* One number of a thread's status file: "TracerPid:" and the like; false when not there. */
 bool status_number(int tid, const char *name, int base, uint64_t *value);
 /* The process has no thread left but the agent's two and the zombie of main. */
 bool threads_all_gone(void);

@@ -58,8 +58,7 @@ bool whereabouts_list(const struct range *ranges, uint32_t count, struct reply *
         looking.low = ranges[i].low < looking.low ? ranges[i].low : looking.low;
         looking.high = ranges[i].high > looking.high ? ranges[i].high : looking.high;
     }
-    threads_forget();
-    if (!stop_prepare() || !stacks_load() || threads_list() < 0)
+    if (!stop_prepare() || !stacks_load() || !threads_begin())
         return false;
     stop_begin(false, NULL);
     for (uint32_t i = 0; i < threads.count; i++) {
@@ -79,6 +78,6 @@ bool whereabouts_list(const struct range *ranges, uint32_t count, struct reply *
         stack_has(thread, note_return, STACK_MOVING);
     }
     stop_end();
-    threads_forget();
+    threads_end();
     return true;
 }
