@@ -7,7 +7,7 @@
 #include "codes.h"
 
 /* ---- reading numbers (7.6) ---- */
-uint64_t read_uleb(Dwarf *r, const uint8_t **p, const uint8_t *end)
+uint64_t read_long_uleb(Dwarf *r, const uint8_t **p, const uint8_t *end)
 {
     uint64_t value = 0;
     for (unsigned shift = 0; *p < end; shift += 7) {
@@ -37,15 +37,7 @@ int64_t read_sleb(Dwarf *r, const uint8_t **p, const uint8_t *end)
     fail(r, "truncated debug information");
 }
 
-uint64_t read_fixed(Dwarf *r, const uint8_t **p, const uint8_t *end, unsigned size)
-{
-    uint64_t value = 0;
-    if ((uint64_t)(end - *p) < size)
-        fail(r, "truncated debug information");
-    memcpy(&value, *p, size);
-    *p += size;
-    return value;
-}
+void truncated(Dwarf *r) { fail(r, "truncated debug information"); }
 
 const uint8_t *advance(Dwarf *r, const uint8_t *p, const uint8_t *end, uint64_t n)
 {

@@ -116,9 +116,9 @@ static void make_function(Dwarf *r, const Note *note)
         r->part_rows.n = first;
         return;
     }
-    Chain c = follow(r, &d);
-    Str key;
-    row.show = function_name(r, note->off, &row.linkage, &key, 0);
+    Chain c = follow(r, &d, true);
+    row.linkage = c.linkage;
+    row.show = function_name(r, &c, 0);
     Spelling result = c.has_type ? spell(r, c.type, 0) : (Spelling){.text = str_of("void"), .split = 4};
     for (unsigned step = 0; HAS(&d, A_ORIGIN) && step < 8; step++) /* an optimised clone may have lost parameters */
         die_at(r, d.v[A_ORIGIN].u, &d);
@@ -129,12 +129,12 @@ static void make_function(Dwarf *r, const Note *note)
     row.signature = buf_keep(r, b);
     buf_pop(r);
     row.flags = (c.external ? F_EXTERNAL : 0) | (c.noreturn ? F_NORETURN : 0) | (c.artificial ? F_ARTIFICIAL : 0);
-    const Scope *around = name_scope(r, scope_of(r, c.anchor), 0);
+    const Scope *around = name_scope(r, c.scope, 0);
     if (around->kind == K_TYPE && (around->flags & T_LAMBDA)) {
         row.flags |= F_LAMBDA;
         if (!c.line) { /* gcc gives the closure a place, not its operator() */
             die_at(r, around->off, &d);
-            c = follow(r, &d);
+            c = follow(r, &d, true);
         }
     }
     row.file = c.file;

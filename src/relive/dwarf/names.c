@@ -81,7 +81,6 @@ Str buf_keep(Dwarf *r, const Buf *b)
     return (Str){p, b->n};
 }
 
-/* ---- scopes ---- */
 static const Str EMPTY = {"", 0};
 static const Scope OUTSIDE = {.named = 1, .key = {"", 0}, .spell = {"", 0}, .show = {"", 0}};
 
@@ -91,6 +90,76 @@ static void check_depth(Dwarf *r, unsigned depth)
         fail(r, "the debug information is nested too deep");
 }
 
+/* ---- functions ---- */
+static bool is_cpp(uint32_t language) /* DW_LANG_C_plus_plus, _03, _11, _14, _17, _20, _23 */
+{
+    return language == 0x04 || language == 0x19 || language == 0x1a || language == 0x21 || language == 0x2a || language == 0x2b || language == 0x3a;
+}
+
+Chain follow(Dwarf *r, const Die *first, bool place)
+{
+    Chain c = {.name = EMPTY, .linkage = EMPTY, .anchor = first->off, .file = NONE};
+    Die other;
+    const Die *d = first;
+    for (unsigned step = 0; step < 8; step++) {
+        if (!c.name.n)
+            c.name = die_text(r, d, A_NAME);
+        if (!c.linkage.n)
+            c.linkage = die_text(r, d, A_LINKAGE);
+        if (!c.has_type && HAS(d, A_TYPE)) {
+            c.has_type = true;
+            c.type = d->v[A_TYPE].u;
+        }
+        if (place && !c.line && HAS(d, A_LINE)) {
+            c.line = (uint32_t)d->v[A_LINE].u;
+            if (HAS(d, A_FILE))
+                c.file = file_number(r, d->unit, d->v[A_FILE].u);
+        }
+        c.external |= HAS(d, A_EXTERNAL);
+        c.noreturn |= HAS(d, A_NORETURN);
+        c.artificial |= HAS(d, A_ARTIFICIAL);
+        uint64_t next = HAS(d, A_ORIGIN) ? d->v[A_ORIGIN].u : HAS(d, A_SPEC) ? d->v[A_SPEC].u : 0;
+        if (!next)
+            break;
+        c.by_origin |= HAS(d, A_ORIGIN);
+        c.anchor = next;
+        die_at(r, next, &other);
+        d = &other;
+    }
+    c.scope = scope_of(r, c.anchor);
+    return c;
+}
+
+/* The qualified name of a function for people. */
+Str function_name(Dwarf *r, const Chain *c, unsigned depth)
+{
+    const Scope *scope = name_scope(r, c->scope, depth + 1);
+    if (scope->kind == K_TYPE && (scope->flags & T_LAMBDA) && starts(c->name, "operator()"))
+        return scope->show;
+    Str name = c->name.n ? c->name : c->linkage.n ? c->linkage : str_of("<unnamed>"); /* clang's _GLOBAL__sub_I_x.cpp */
+    return qualify(r, scope->show, name);
+}
+
+/* What it is known by: the linkage name, or its name inside what encloses it, in C++ with parameters (gcc gives no
+ * linkage name to what is not visible outside, so overloads are told apart here). */
+static Str function_key(Dwarf *r, const Chain *c, unsigned depth)
+{
+    if (c->linkage.n)
+        return c->linkage;
+    Str key = qualify(r, name_scope(r, c->scope, depth + 1)->spell, c->name.n ? c->name : str_of("<unnamed>"));
+    Die d;
+    die_at(r, c->anchor, &d);
+    if (!is_cpp(d.unit->language) || !c->name.n)
+        return key;
+    Buf *b = buf_push(r);
+    buf_str(r, b, key);
+    spell_parameters(r, &d, b, depth + 1);
+    key = buf_keep(r, b);
+    buf_pop(r);
+    return key;
+}
+
+/* ---- scopes ---- */
 const Scope *name_scope(Dwarf *r, uint32_t index, unsigned depth)
 {
     if (index == NONE)
@@ -127,53 +196,15 @@ const Scope *name_scope(Dwarf *r, uint32_t index, unsigned depth)
         s->spell = plain ? s->key : qualify(r, parent->spell, name);
         s->show = plain ? s->key : qualify(r, parent->show, name);
     } else { /* a function, or its body inlined elsewhere */
-        Str linkage, show = function_name(r, s->off, &linkage, &s->key, depth + 1);
-        s->spell = s->key;
-        s->show = join(r, show, "()", EMPTY);
+        Die d;
+        die_at(r, s->off, &d);
+        Chain c = follow(r, &d, false);
+        s->key = s->spell = function_key(r, &c, depth + 1);
+        s->show = join(r, function_name(r, &c, depth + 1), "()", EMPTY);
         s->flags |= T_LOCAL;
     }
     s->named = 1;
     return s;
-}
-
-static bool is_cpp(uint32_t language) /* DW_LANG_C_plus_plus, _03, _11, _14, _17, _20, _23 */
-{
-    return language == 0x04 || language == 0x19 || language == 0x1a || language == 0x21 || language == 0x2a || language == 0x2b || language == 0x3a;
-}
-
-/* The qualified name of a function for people; *linkage is its linkage name or empty, *key what it is known by: that, or
- * its name inside what encloses it, in C++ with parameters. The names may be at the definition, its DW_AT_abstract_origin or the declaration that DW_AT_specification names. */
-Str function_name(Dwarf *r, uint64_t off, Str *linkage, Str *key, unsigned depth)
-{
-    Die d;
-    Str name = EMPTY;
-    *linkage = EMPTY;
-    check_depth(r, depth);
-    for (unsigned step = 0; step < 8; step++) {
-        die_at(r, off, &d);
-        if (!name.n)
-            name = die_text(r, &d, A_NAME);
-        if (!linkage->n)
-            *linkage = die_text(r, &d, A_LINKAGE);
-        uint64_t next = HAS(&d, A_ORIGIN) ? d.v[A_ORIGIN].u : HAS(&d, A_SPEC) ? d.v[A_SPEC].u : 0;
-        if (!next)
-            break;
-        off = next;
-    }
-    const Scope *scope = name_scope(r, scope_of(r, off), depth + 1);
-    if (!name.n)
-        name = linkage->n ? *linkage : str_of("<unnamed>"); /* clang's _GLOBAL__sub_I_x.cpp */
-    *key = linkage->n ? *linkage : qualify(r, scope->spell, name);
-    if (!linkage->n && is_cpp(d.unit->language) && name.p[0] != '<') { /* gcc gives none to what is not visible outside: tell overloads apart */
-        Buf *b = buf_push(r);
-        buf_str(r, b, *key);
-        spell_parameters(r, &d, b, depth + 1);
-        *key = buf_keep(r, b);
-        buf_pop(r);
-    }
-    if (scope->kind == K_TYPE && (scope->flags & T_LAMBDA) && starts(name, "operator()"))
-        return scope->show;
-    return qualify(r, scope->show, name);
 }
 
 /* ---- types ---- */

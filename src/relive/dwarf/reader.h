@@ -336,9 +336,24 @@ const uint8_t *skip_step(Dwarf *r, const Unit *u, Skip s, const uint8_t *p, cons
 const AbbrevTable *abbrevs_at(Dwarf *r, uint64_t off, unsigned offset_size, unsigned version);
 const Abbrev *abbrev_of(Dwarf *r, const AbbrevTable *t, uint64_t code);
 const uint8_t *skip_attributes(Dwarf *r, const Unit *u, const Abbrev *a, const uint8_t *p, const uint8_t *end);
-uint64_t read_uleb(Dwarf *r, const uint8_t **p, const uint8_t *end);
+uint64_t read_long_uleb(Dwarf *r, const uint8_t **p, const uint8_t *end);
 int64_t read_sleb(Dwarf *r, const uint8_t **p, const uint8_t *end);
-uint64_t read_fixed(Dwarf *r, const uint8_t **p, const uint8_t *end, unsigned size);
+COLD _Noreturn void truncated(Dwarf *r);
+
+static inline uint64_t read_fixed(Dwarf *r, const uint8_t **p, const uint8_t *end, unsigned size)
+{
+    uint64_t value = 0;
+    if ((uint64_t)(end - *p) < size)
+        truncated(r);
+    memcpy(&value, *p, size);
+    *p += size;
+    return value;
+}
+
+static inline uint64_t read_uleb(Dwarf *r, const uint8_t **p, const uint8_t *end)
+{
+    return *p < end && **p < 0x80 ? *(*p)++ : read_long_uleb(r, p, end);
+}
 
 /* die.c */
 const uint8_t *unit_end(const Unit *u);
@@ -379,7 +394,16 @@ void buf_format(Dwarf *r, Buf *b, const char *format, ...) __attribute__((format
 Str buf_keep(Dwarf *r, const Buf *b);
 void name_types(Dwarf *r);
 const Scope *name_scope(Dwarf *r, uint32_t scope, unsigned depth);
-Str function_name(Dwarf *r, uint64_t off, Str *linkage, Str *key, unsigned depth);
+/* A DIE and what it leaves to DW_AT_abstract_origin and DW_AT_specification: the first that says it counts */
+typedef struct {
+    Str name, linkage;
+    uint64_t type, anchor; /* anchor: the DIE at the end, whose place in the tree is the place of the entity */
+    bool has_type, external, noreturn, artificial, by_origin;
+    uint32_t file, line, scope; /* scope: around the anchor */
+} Chain;
+
+Chain follow(Dwarf *r, const Die *first, bool place); /* place: file and line too */
+Str function_name(Dwarf *r, const Chain *c, unsigned depth);
 uint64_t definition_of(Dwarf *r, const Die *d); /* the definition behind a declaration, d->off if it is one, or 0 */
 void name_type(Dwarf *r, uint32_t type, unsigned depth);
 
@@ -396,15 +420,7 @@ void layout_body(Dwarf *r, const Die *d, Buf *text, const char *end, uint64_t at
 
 #define DEPTH 100
 
-/* tables.c: a DIE and what it leaves to DW_AT_abstract_origin and DW_AT_specification: the first that says it counts */
-typedef struct {
-    Str name, linkage;
-    uint64_t type, anchor; /* anchor: the DIE at the end, whose place in the tree is the place of the entity */
-    bool has_type, external, noreturn, artificial, by_origin;
-    uint32_t file, line;
-} Chain;
-
-Chain follow(Dwarf *r, const Die *first);
+/* tables.c */
 void make_types(Dwarf *r);
 void make_variables(Dwarf *r, Map *seen, Map *ordinals);
 void make_units(Dwarf *r);

@@ -5,39 +5,6 @@
 
 static const Str EMPTY = {"", 0};
 
-Chain follow(Dwarf *r, const Die *first)
-{
-    Chain c = {.name = EMPTY, .linkage = EMPTY, .anchor = first->off, .file = NONE};
-    Die other;
-    const Die *d = first;
-    for (unsigned step = 0; step < 8; step++) {
-        if (!c.name.n)
-            c.name = die_text(r, d, A_NAME);
-        if (!c.linkage.n)
-            c.linkage = die_text(r, d, A_LINKAGE);
-        if (!c.has_type && HAS(d, A_TYPE)) {
-            c.has_type = true;
-            c.type = d->v[A_TYPE].u;
-        }
-        if (!c.line && HAS(d, A_LINE)) {
-            c.line = (uint32_t)d->v[A_LINE].u;
-            if (HAS(d, A_FILE))
-                c.file = file_number(r, d->unit, d->v[A_FILE].u);
-        }
-        c.external |= HAS(d, A_EXTERNAL);
-        c.noreturn |= HAS(d, A_NORETURN);
-        c.artificial |= HAS(d, A_ARTIFICIAL);
-        uint64_t next = HAS(d, A_ORIGIN) ? d->v[A_ORIGIN].u : HAS(d, A_SPEC) ? d->v[A_SPEC].u : 0;
-        if (!next)
-            break;
-        c.by_origin |= HAS(d, A_ORIGIN);
-        c.anchor = next;
-        die_at(r, next, &other);
-        d = &other;
-    }
-    return c;
-}
-
 /* ---- types ---- */
 void make_types(Dwarf *r)
 {
@@ -171,8 +138,8 @@ static void make_variable(Dwarf *r, const Note *note, Map *seen, Map *ordinals)
         return;
     if (!r->relocatable && !(flags & V_TLS) && (loc.value == 0 || loc.value >= UINT64_MAX - 1))
         return; /* the linker dropped its section and wrote a tombstone */
-    Chain c = follow(r, &d);
-    uint32_t scope = scope_of(r, c.anchor);
+    Chain c = follow(r, &d, true);
+    uint32_t scope = c.scope;
     if (!c.by_origin && c.anchor != d.off && (name_scope(r, scope, 0)->flags & T_LOCAL))
         scope = note->scope; /* `extern int n;` in a function does not make n its own */
     Str path = block_path(r, &scope);
