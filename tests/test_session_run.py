@@ -492,3 +492,48 @@ def test_the_python_session(project: Path, cache: Path) -> None:
     assert process.stdout.read() == "fine\n", process.stderr.read()
     process.stdin.close()
     assert process.wait(TIMEOUT) == 0
+
+
+# ---- many files ----
+
+
+def test_two_hundred_saves_one_after_the_other_end_in_the_final_state(tmp_path: Path, cache: Path) -> None:
+    """A git checkout. How many events it takes depends on the machine; that nothing is lost does not."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    names = [f"f{number}" for number in range(25)]
+    (folder / "main.c").write_text(
+        "#include <stdio.h>\n"
+        + "".join(f"int {name}(void);\n" for name in names)
+        + f"static int sum(void) {{ return {' + '.join(f'{name}()' for name in names)}; }}\n"
+        + 'int main(void) { while (getchar() == 10) { printf("%d\\n", sum()); fflush(stdout); } return 0; }\n'
+    )
+    for name in names:
+        (folder / f"{name}.c").write_text(f"int {name}(void) {{ return 1; }}\n")
+    entries = [
+        {
+            "directory": str(folder),
+            "file": f"{name}.c",
+            "arguments": ["gcc", *FLAGS, "-c", f"{name}.c", "-o", f"{name}.o"],
+        }
+        for name in ("main", *names)
+    ]
+    (folder / "compile_commands.json").write_text(json.dumps(entries))
+    subprocess.run(["gcc", *FLAGS, "-c", "main.c", *(f"{name}.c" for name in names)], cwd=folder, check=True)
+    subprocess.run(["gcc", "main.o", *(f"{name}.o" for name in names), "-o", "program"], cwd=folder, check=True)
+    with started(folder, cache) as live:
+        live.ready()
+        live.send("\n")
+        assert live.read_line() == "25"
+        for value in range(2, 10):
+            for name in names:
+                (folder / f"{name}.c").write_text(f"int {name}(void) {{ return {value}; }}\n")
+        told: set[str] = set()
+        answer = ""
+        while answer != "225":
+            event = live.next_reload()
+            assert event["status"] in ("applied", "unchanged"), event
+            told |= set(event["files"])
+            live.send("\n")
+            answer = live.read_line() or ""
+        assert told == {str(folder / f"{name}.c") for name in names}
