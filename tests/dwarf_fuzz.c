@@ -52,13 +52,13 @@ static int read_all(const uint8_t *data, uint64_t size)
     return fine;
 }
 
-static void mutate(uint8_t *data, uint64_t size, unsigned where, const Elf64_Shdr *sections, unsigned count)
+static void mutate(uint8_t *data, uint64_t size, unsigned where, uint64_t headers, const Elf64_Shdr *sections, unsigned count)
 {
     uint64_t at;
     if (where == 0) {
         at = roll() % sizeof(Elf64_Ehdr);
     } else if (where == 1) {
-        at = ((const Elf64_Ehdr *)(const void *)data)->e_shoff + roll() % (count * sizeof(Elf64_Shdr));
+        at = headers + roll() % (count * sizeof(Elf64_Shdr));
     } else {
         const Elf64_Shdr *s = &sections[roll() % count];
         at = s->sh_offset + (s->sh_size ? roll() % s->sh_size : 0);
@@ -98,11 +98,11 @@ int main(int argc, char **argv)
         for (int i = 0; i < atoi(argv[1]); i++) {
             state = 0x9e3779b97f4a7c15u * (uint64_t)(i + 1);
             uint64_t length = roll() % 10 ? size : roll() % size;
-            uint8_t *copy = malloc(length + 1);
-            memcpy(copy, original, length);
+            uint8_t *copy = malloc(size);
+            memcpy(copy, original, size);
             unsigned where = (unsigned)(roll() % 12);
             for (uint64_t n = 1 + roll() % 6; n; n--)
-                mutate(copy, length, where, debug, count);
+                mutate(copy, size, where, e->e_shoff, debug, count);
             uint8_t *exact = malloc(length ? length : 1); /* so that one byte too far is seen */
             memcpy(exact, copy, length);
             fine += (unsigned long)read_all(exact, length);
