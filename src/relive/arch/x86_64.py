@@ -224,6 +224,43 @@ def _may_branch_into(code: bytes, size: int) -> bool:
     return bool(((target > 0) & (target < size)).any())
 
 
+def clobbered(code: bytes) -> tuple[frozenset[str], bool]:
+    """Caller-saved registers that a function itself writes, and whether it calls or jumps anywhere else.
+
+    psABI 3.2.1: rax, rcx, rdx, rsi, rdi, r8 to r11 and all vector registers belong to the callee."""
+    import capstone
+
+    engine: Any = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    engine.detail = True
+    written: set[str] = set()
+    leaves = False
+    for instruction in engine.disasm(code, 0):
+        _, registers = instruction.regs_access()
+        written |= {_WHOLE.get(name, name) for name in map(instruction.reg_name, registers)}
+        if instruction.mnemonic.startswith("call"):
+            leaves = True
+        elif instruction.mnemonic == "jmp":
+            operand = instruction.op_str
+            leaves = leaves or not operand.startswith("0x") or not 0 <= int(operand, 16) < len(code)
+    return frozenset(w for w in written if w in _CALLER_SAVED or w.startswith("vec")), leaves
+
+
+def _register_names() -> dict[str, str]:
+    names = {}
+    for letter in "acd":
+        names |= dict.fromkeys((f"e{letter}x", f"{letter}x", f"{letter}l", f"{letter}h"), f"r{letter}x")
+    for name in ("si", "di"):
+        names |= dict.fromkeys((f"e{name}", name, f"{name}l"), f"r{name}")
+    for number in range(8, 12):
+        names |= dict.fromkeys((f"r{number}d", f"r{number}w", f"r{number}b"), f"r{number}")
+    for number in range(32):
+        names |= dict.fromkeys((f"{kind}mm{number}" for kind in "xyz"), f"vec{number}")
+    return names
+
+
+_WHOLE = _register_names()
+_CALLER_SAVED = frozenset({"rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"})
+
 _decoder: Callable[[bytes], list[tuple[int, int, str, str]]] | None = None
 
 

@@ -52,6 +52,7 @@ ROW_DTYPE = np.dtype([("offset", "<u4"), ("type", "<u4"), ("target", "<i8"), ("d
 SELF = 0
 _PENDING = -1
 _CLONE = re.compile(rb"\.(part|isra|constprop|cold|lto_priv|llvm|warm)(\.\d+)?(\.|$)")
+_LABEL = re.compile(rb"^(\.L|GCC_except_table\d|CSWTCH\.|switch\.table\.|__(func|FUNCTION|PRETTY_FUNCTION)__\.\d)")
 _OFFSET_BITS = 40
 _TEXT_BYTES = bytes([9, 10, 13, 27, *range(32, 127), *range(128, 256)])
 
@@ -69,6 +70,12 @@ class Interner:
 def is_clone(name: bytes) -> bool:
     """Whether gcc or clang made the name up for a piece of another function."""
     return _CLONE.search(name) is not None
+
+
+def is_label(name: bytes) -> bool:
+    """Whether a local symbol is a compiler's label of a constant (clang keeps `.L.str.4` in the symbol table; gcc has
+    `CSWTCH.7`): numbered over the unit, so no identity."""
+    return _LABEL.match(name) is not None
 
 
 class Atoms:
@@ -238,7 +245,7 @@ class Atoms:
             if not exact or not name:
                 continue
             if binding[index] == c.STB_LOCAL:
-                if is_clone(name):
+                if is_clone(name) or is_label(name):
                     continue
                 name = self.renames.get(name, name)
                 seen = counts.get(name, 0)
@@ -387,6 +394,7 @@ def _cut_sections(obj: ElfObject, kinds: npt.NDArray[np.uint8], cuts: Ints) -> I
     )
     index = np.flatnonzero(named & (where != 0) & (where < len(kinds)))
     per_section: dict[int, list[tuple[int, int, int]]] = {}
+    labels: list[int] = []
     for i, section, value, size in zip(
         index.tolist(),
         where[index].tolist(),
@@ -394,8 +402,13 @@ def _cut_sections(obj: ElfObject, kinds: npt.NDArray[np.uint8], cuts: Ints) -> I
         symbols["size"][index].tolist(),
         strict=True,
     ):
-        if kinds[section]:
+        if not kinds[section]:
+            continue
+        if is_label(obj.symbol_names[i]) and (symbols["info"][i] >> 4) == c.STB_LOCAL:
+            labels.append((section << _OFFSET_BITS) + value)
+        else:
             per_section.setdefault(section, []).append((value, -size, i))
+    cuts = np.union1d(cuts, np.array(labels, np.int64))
     cut_sections = (cuts >> _OFFSET_BITS).tolist()
     cut_offsets = (cuts & ((1 << _OFFSET_BITS) - 1)).tolist()
     referenced: dict[int, list[int]] = {}

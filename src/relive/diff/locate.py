@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from relive.arch import x86_64
-from relive.diff.atoms import Atoms, Kind
+from relive.diff.atoms import Atoms, Kind, is_label
 from relive.elf import constants as c
 from relive.elf.image import FileGroup, Image
 from relive.errors import FormatError
@@ -85,6 +85,8 @@ def _symbols_by_section(atoms: Atoms) -> dict[int, list[_Row]]:
     result: dict[int, list[_Row]] = {}
     for atom, indices in atoms.aliases.items():
         for index in indices:
+            if is_label(obj.symbol_names[index]):
+                continue
             strength = _LOCAL if binding[index] == c.STB_LOCAL else _STRONG if binding[index] == c.STB_GLOBAL else _WEAK
             row = (obj.symbol_names[index], int(atoms.start[atom]), int(obj.symbols["size"][index]), strength, atom)
             result.setdefault(int(atoms.section[atom]), []).append(row)

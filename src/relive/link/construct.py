@@ -112,7 +112,10 @@ def _leaves(atoms: Atoms, entry: int) -> list[int]:
         ):
             called.append(target)
     if not called:
-        return [entry]
+        # clang puts them all into one section, where the assembler resolves the calls without relocations.
+        section = int(atoms.section[entry])
+        together = [a for a in atoms.functions() if int(atoms.section[a]) == section and _is_clang_leaf(atoms, a)]
+        return [entry] if entry in together else together or [entry]
     return [leaf for target in called for leaf in _leaves(atoms, target)]
 
 

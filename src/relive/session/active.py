@@ -13,7 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from relive.arch import x86_64
 from relive.diff.atoms import Atoms, Kind
+from relive.diff.compare import Comparison
+from relive.elf import constants as c
 from relive.host.target import Forbidden
 
 if TYPE_CHECKING:
@@ -27,10 +30,37 @@ def old_callers(changes: Sequence[UnitChange]) -> tuple[Forbidden, ...]:
     for change in changes:
         callees = set(signatures)
         if change.unit.optimised and not _keeps_registers(change.unit.command.arguments):
-            callees |= {n for a in change.comparison.changed if (n := change.comparison.new.names[a]) is not None}
+            callees |= _more_demanding(change.comparison)
         if callees:
             ranges |= _callers(change, callees)
     return tuple(Forbidden(low, high) for low, high in sorted(ranges))
+
+
+def _more_demanding(comparison: Comparison) -> set[bytes]:
+    """Changed functions that write registers which their old code left alone."""
+    old, new = comparison.old, comparison.new
+    result: set[bytes] = set()
+    for atom in comparison.changed:
+        name, before = new.names[atom], comparison.counterpart.get(atom)
+        if name is None or before is None or new.kind[atom] != Kind.TEXT:
+            continue
+        if old.content(before) == new.content(atom):
+            continue
+        was, _ = x86_64.clobbered(old.content(before))
+        now, leaves = x86_64.clobbered(new.content(atom))
+        if not _calls_unknown(old, before) and (leaves or now - was):
+            result.add(name)
+    return result
+
+
+def _calls_unknown(atoms: Atoms, function: int) -> bool:
+    """Whether a function calls something outside of its unit: its callers then expect every register to be lost."""
+    names = atoms.object.symbol_names
+    for row in atoms.row_range(function):
+        symbol = int(atoms.relocations["symbol"][row])
+        if int(atoms.relocations["type"][row]) == c.R_X86_64_PLT32 and names[symbol] not in atoms.by_name:
+            return not atoms.row_is_local[row]
+    return False
 
 
 def _keeps_registers(arguments: Sequence[str]) -> bool:

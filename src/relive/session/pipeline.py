@@ -123,8 +123,18 @@ class Engine:
         units = list(self.project.units.values())
         self._baselines.remember(units)
         self._idle = sorted(units, key=_last_edit)
+        now = self._clock() - self._start
+        notices += [Notice(now, note.message, note.hint) for note in self.project.notes]
+        self._find_dependencies()
         functions = sum(len(m.image.index.functions) for m in self._modules)
         return Prepared(len(units), functions, tuple(notices))
+
+    def _find_dependencies(self) -> None:
+        """Asks the preprocessor for the headers of units whose build left no depfile: without them, an edit of a
+        header would reach nothing."""
+        missing = self.project.missing_dependencies()
+        for unit, text in zip(missing, self.pool.all_dependencies(missing), strict=True):
+            self.project.update_dependencies(unit.key, text)
 
     def _refresh_modules(self, *, first: bool = False) -> list[Notice]:
         """Takes in libraries that were loaded since the last look."""
@@ -475,7 +485,11 @@ class Engine:
         return report.explain(what, self._last, self._last_plan, self._generations, self.project)
 
     def idle(self) -> bool:
-        """One slice of background work: secure the user's objects before a later build replaces them."""
+        """One slice of background work: the reader of debug information is compiled before it is needed; the user's
+        objects are secured before a later build replaces them."""
+        if not self._types.ready:
+            self._types.prepare()
+            return True
         while self._idle:
             unit = self._idle.pop()
             if self._baselines.secure(unit):

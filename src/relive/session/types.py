@@ -47,6 +47,11 @@ class TypeCheck:
         self._reader: Reader | None = None
         self._infos: weakref.WeakKeyDictionary[ElfObject, DebugInfo | None] = weakref.WeakKeyDictionary()
 
+    @property
+    def ready(self) -> bool:
+        """Whether the reader is loaded."""
+        return self._reader is not None
+
     def prepare(self) -> None:
         """Compiles and loads the reader, so that the first reload need not."""
         if self._reader is None:
