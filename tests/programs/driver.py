@@ -31,7 +31,15 @@ PATIENCE = 240.0
 class Live:
     """One session. ``events`` are all so far; output of program and relive is in ``out`` and ``err``."""
 
-    def __init__(self, tree: Tree, argv: Sequence[str], folder: Path, cwd: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        argv: Sequence[str],
+        folder: Path,
+        cwd: Path,
+        env: Mapping[str, str],
+        options: Sequence[str],
+    ) -> None:
         self.tree = tree
         self.out = folder / "stdout"
         self.err = folder / "stderr"
@@ -44,7 +52,7 @@ class Live:
         build_dir = ("--build-dir", str(tree.build_dir))
         with open(self.out, "wb") as out, open(self.err, "wb") as err:
             self.process = subprocess.Popen(
-                [*relive(), "run", *build_dir, "--events", str(self._events_file), "--", *argv],
+                [*relive(), "run", *options, *build_dir, "--events", str(self._events_file), "--", *argv],
                 cwd=cwd,
                 env=self._env,
                 stdin=subprocess.PIPE,
@@ -179,10 +187,16 @@ class Live:
 
 @contextmanager
 def live(
-    tree: Tree, argv: Sequence[str], folder: Path, *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    tree: Tree,
+    argv: Sequence[str],
+    folder: Path,
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[Live]:
     """A session that is over, and its tree as it was, when the block is left."""
-    session = Live(tree, argv, folder, cwd or folder, env or {})
+    session = Live(tree, argv, folder, cwd or folder, env or {}, options)
     try:
         assert session.ready["units"] > 0
         yield session

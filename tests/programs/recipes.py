@@ -47,7 +47,7 @@ REDIS = Recipe(
     steps=(Step(_bear(*_REDIS_MAKE)),),
     build_dir=".",
     executable="src/redis-server",
-    rebuild=Step(_REDIS_MAKE[:-2]),
+    rebuild=Step(_REDIS_MAKE),
 )
 
 MEMCACHED = Recipe(

@@ -33,8 +33,8 @@ class Interpreter:
 
 
 @contextmanager
-def lua(tree: Tree, folder: Path) -> Iterator[Interpreter]:
-    with live(tree, [str(tree.executable), str(SCRIPTS / "repl.lua")], folder) as session:
+def lua(tree: Tree, folder: Path, *options: str) -> Iterator[Interpreter]:
+    with live(tree, [str(tree.executable), str(SCRIPTS / "repl.lua")], folder, options=options) as session:
         interpreter = Interpreter(session)
         assert interpreter.ask("KEPT = {1, 2, LINES}") == "nil"
         yield interpreter
@@ -70,8 +70,8 @@ def test_body_edit_then_undo_and_exit_status(lua_tree: Tree, tmp_path: Path) -> 
 
 
 def test_output_and_status_are_the_programs_own(lua_tree: Tree, tmp_path: Path) -> None:
-    """Nothing of relive on stdout or stderr, and Lua's own exit status."""
-    with lua(lua_tree, tmp_path) as interpreter:
+    """Nothing of relive on stdout, nor on stderr if it is told to be quiet, and Lua's own exit status."""
+    with lua(lua_tree, tmp_path, "--quiet") as interpreter:
         session = interpreter.live
         interpreter.ask("io.stderr:write('to stderr\\n') return 'to stdout'")
         interpreter.ask("return KEPT[3]")

@@ -51,7 +51,7 @@ class Server:
 def teeworlds(tree: Tree, folder: Path) -> Iterator[Server]:
     port, econ = free_port(), free_port()
     commands = f"sv_port {port};sv_register 0;ec_port {econ};ec_password x;ec_bindaddr 127.0.0.1;ec_output_level 0"
-    argv = [str(tree.executable), f"{commands};sv_map dm1;bindaddr 127.0.0.1"]
+    argv = [str(tree.executable), f"{commands};sv_map dm1;sv_gametype mod;bindaddr 127.0.0.1"]
     with live(tree, argv, folder, cwd=tree.build_dir) as session, connect(session, econ) as console:
         server = Server(session, console)
         server.wait_line("Enter password")
@@ -112,13 +112,13 @@ def test_new_virtual_function(teeworlds_tree: Tree, tmp_path: Path) -> None:
 --- src/game/server/gamecontroller.h
  \tvirtual void RegisterChatCommands(CCommandManager *pManager);
 +\tvirtual const char *Motto() const { return "none"; }
---- src/game/server/gamemodes/dm.h
- \tCGameControllerDM(class CGameContext *pGameServer);
+--- src/game/server/gamemodes/mod.h
+ \tvirtual void Tick();
 +\tvirtual const char *Motto() const;
---- src/game/server/gamemodes/dm.cpp
- #include "dm.h"
+--- src/game/server/gamemodes/mod.cpp
+ #include "mod.h"
 +
-+const char *CGameControllerDM::Motto() const { return m_pGameType[0] == 'D' ? "each for himself" : "?"; }
++const char *CGameControllerMOD::Motto() const { return m_pGameType[0] == 'M' ? "each for himself" : "?"; }
 --- src/game/server/gamecontext.cpp
  void CGameContext::ConTunes(IConsole::IResult *pResult, void *pUserData)
  {
@@ -220,4 +220,4 @@ def test_end_by_itself_and_by_a_signal(teeworlds_tree: Tree, tmp_path: Path) -> 
         with teeworlds(teeworlds_tree, folder) as server:
             end = (lambda: server.console.sendall(b"shutdown\n")) if how == "shutdown" else None
             ended.append(server.live.end(end))
-        assert ended == [0, 128 + 15]
+    assert ended == [0, 128 + 15]
