@@ -11,8 +11,9 @@ import pytest
 
 from relive.errors import TargetError, TargetGone
 from relive.host.launch import start
+from relive.host.native import agent_library
 from relive.host.target import Switch
-from tests.agent_programs import Live, agent, build, running, socket_directory, status_of, wait_for
+from tests.agent_programs import CACHE, Live, agent, build, running, socket_directory, status_of, wait_for
 
 FUNCTIONS = r"""
 NOINLINE int f(void) { __asm__ volatile("nop; nop; nop; nop; nop"); return 1; }
@@ -508,4 +509,32 @@ def test_agent_in_a_directory_with_a_space(tmp_path: Path) -> None:
     os.kill(launched.pid, 9)
     launched.wait()
     target.close()
+    launched.close()
+
+
+@pytest.mark.parametrize("sanitizer", ["address", "thread"])
+def test_sanitizer_comes_before_the_agent(tmp_path: Path, sanitizer: str) -> None:
+    """gcc's sanitizers refuse to run behind another preloaded library; the environment is as clean as ever."""
+    program = build(tmp_path, ENVIRONMENT + FUNCTIONS, f"-fsanitize={sanitizer}")
+    with running(program, tmp_path, env={"PATH": os.environ["PATH"], "A": "1"}, cwd=Path("/")) as live:
+        live.wait_ready()
+        assert (live.value("strangers"), live.value("child_strangers"), live.value("count")) == (0, 0, 2)
+        assert live.target.read(live.address("preload"), 1) == b"\0"
+        flip(live, 5)
+        live.set("finish", 1)
+        assert status_of(live.launched) == 3
+
+
+def test_agent_built_by_clang(tmp_path: Path) -> None:
+    source = FUNCTIONS + "int main(void) { ready = 1; while (!finish) f(); return 21; }"
+    library = agent_library(CACHE, compiler="clang")
+    launched = start([str(build(tmp_path, source))], agent=library, socket_dir=socket_directory(tmp_path))
+    live = Live(tmp_path / "program", launched.wait_agent(60), launched)
+    live.wait_ready()
+    flip(live, 20)
+    flip(live, 5, stop=True)
+    live.target.tls_install(0, b"12345678")
+    live.set("finish", 1)
+    assert status_of(launched) == 21
+    live.target.close()
     launched.close()

@@ -252,7 +252,7 @@ static void *reader(void *u)
     while (!finish) nap(1000000);
     return 0;
 }
-static void *maker(void *u) { while (!go) { pthread_t t; pthread_create(&t, 0, reader, 0); nap(300000); } return u; }
+static void *maker(void *u) { for (int i = 0; i < 200 && !go; i++) { thread(reader, 0); nap(300000); } return u; }
 int main(int argc, char **argv)
 {
     (void)argv;

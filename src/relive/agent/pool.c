@@ -76,6 +76,6 @@ enum switch_status pool_install(uint64_t offset, const void *bytes, uint64_t siz
     enum switch_status status =
         switch_held(creates_a_thread, copy_everywhere, &job, now_ns() + 200 * NS_PER_MS, result);
     if (status == SWITCH_BUSY)
-        status = switch_held(NULL, copy_everywhere, &job, now_ns() + 2000 * NS_PER_MS, result);
+        status = switch_held(NULL, copy_everywhere, &job, now_ns() + 5000 * NS_PER_MS, result);
     return status;
 }

@@ -45,7 +45,8 @@ static bool token_from_hex(const char *hex, uint8_t token[RELIVE_TOKEN_SIZE])
     return !hex[2 * RELIVE_TOKEN_SIZE];
 }
 
-/* Takes our own file out of the list of preloaded ones, in its place; false when nothing is left. */
+/* Takes our own file, and what the host put before it (a sanitizer that wants to be the first), out of the list of
+ * preloaded ones, in its place; false when nothing is left. */
 static bool leave_preload_list(char *list)
 {
     Dl_info own;
@@ -55,10 +56,11 @@ static bool leave_preload_list(char *list)
     for (char *at = list; *at;) {
         size_t word = strcspn(at, ": ");
         char *next = at + word + strspn(at + word, ": ");
-        if (word == length && memcmp(at, own.dli_fname, length) == 0)
-            memmove(at, next, strlen(next) + 1);
-        else
-            at = next;
+        if (word == length && memcmp(at, own.dli_fname, length) == 0) {
+            memmove(list, next, strlen(next) + 1);
+            break;
+        }
+        at = next;
     }
     size_t end = strlen(list);
     while (end && (list[end - 1] == ':' || list[end - 1] == ' '))

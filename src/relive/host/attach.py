@@ -12,8 +12,8 @@ from pathlib import Path
 
 from relive.errors import AttachError, TargetError
 from relive.host.inject import Borrowed, sleepers
-from relive.host.launch import check_program
 from relive.host.listener import Listener
+from relive.host.program_file import check_program
 from relive.host.remote_symbols import find_symbols, mapped_files
 from relive.host.target import LocalTarget, process_state
 from relive.wire.frames import VERSION

@@ -12,7 +12,6 @@ import os
 import select
 import shutil
 import signal
-import struct
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -20,13 +19,11 @@ from pathlib import Path
 
 from relive.errors import TargetError, TargetGone
 from relive.host.listener import Listener
+from relive.host.program_file import check_program
 
 TYPE_CHECKING = False  # see relive/__init__.py
 if TYPE_CHECKING:
     from relive.host.target import LocalTarget
-
-_ELF64_X86_64 = (b"\x7fELF\x02\x01", 62)
-_PT_INTERP = 3
 
 
 class Launched:
@@ -92,10 +89,8 @@ class Launched:
         return -code if code < 0 else code << 8
 
     def _forget_link(self) -> None:
-        if self._link:
-            self._link.unlink(missing_ok=True)
-            self._link.parent.rmdir()
-            self._link = None
+        _remove_link(self._link)
+        self._link = None
 
 
 def start(
@@ -113,13 +108,13 @@ def start(
         raise TargetError("no program was given", "relive run -- PROGRAM [ARG...]")
     environment = dict(os.environ if env is None else env)
     path = _find(program_argv[0], environment, cwd)
-    check_program(path)
+    program = check_program(path)
     survive_interrupts()
     listener = Listener(socket_dir)
     library, link = _plain_path(agent.resolve())
     # Ours go last: when the agent takes them out again, what is left lies in memory as the kernel put it.
-    preload = environment.pop("LD_PRELOAD", "")
-    environment["LD_PRELOAD"] = f"{library}:{preload}" if preload else str(library)
+    preload = (*program.before_agent, str(library), environment.pop("LD_PRELOAD", ""))
+    environment["LD_PRELOAD"] = ":".join(filter(None, preload))
     if "LD_USE_LOAD_BIAS" not in environment:
         environment["LD_USE_LOAD_BIAS"] = "1"  # glibc before 2.36: p_vaddr as mmap hint also in PIE programs
     environment |= {"RELIVE_SOCKET": str(listener.path), "RELIVE_TOKEN": listener.token.hex()}
@@ -128,6 +123,7 @@ def start(
         process = subprocess.Popen(list(program_argv), executable=path, env=environment, cwd=cwd, close_fds=False)
     except OSError as error:
         listener.close()
+        _remove_link(link)
         raise TargetError(
             f"cannot start {program_argv[0]}: {error.strerror}", "is it built for this machine, and executable?"
         ) from error
@@ -164,27 +160,6 @@ def _find(program: str, env: Mapping[str, str], cwd: str | os.PathLike[str] | No
     return os.path.abspath(path)
 
 
-def check_program(path: str) -> None:
-    """TargetError for an ELF file into which no agent can be preloaded; scripts are fine, their interpreter counts."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(64)
-            if len(head) < 64 or head[:4] != b"\x7fELF":
-                return
-            (machine,) = struct.unpack_from("<H", head, 18)
-            if (head[:6], machine) != _ELF64_X86_64:
-                raise TargetError(f"{path} is not an x86-64 program", "relive reloads 64-bit x86 programs only")
-            (table,) = struct.unpack_from("<Q", head, 32)
-            size, count = struct.unpack_from("<HH", head, 54)
-            file.seek(table)
-            rows = file.read(size * count)
-    except OSError as error:
-        raise TargetError(f"cannot read {path}: {error.strerror}", "relive needs to read the program") from error
-    kinds = {struct.unpack_from("<I", rows, at)[0] for at in range(0, len(rows) - 3, size)}
-    if _PT_INTERP not in kinds:
-        raise TargetError(f"{path} is statically linked", "link it dynamically (without -static) to reload it")
-
-
 def _plain_path(library: Path) -> tuple[Path, Path | None]:
     """LD_PRELOAD is split at spaces and colons: a path with one of them is reached by a link elsewhere."""
     if not set(str(library)) & {" ", ":", ";", "\t", "\n", "$"}:
@@ -194,3 +169,9 @@ def _plain_path(library: Path) -> tuple[Path, Path | None]:
     link = Path(tempfile.mkdtemp(prefix="relive-", dir="/tmp")) / library.name
     link.symlink_to(library)
     return link, link
+
+
+def _remove_link(link: Path | None) -> None:
+    if link:
+        link.unlink(missing_ok=True)
+        link.parent.rmdir()
