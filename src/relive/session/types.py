@@ -15,11 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from relive.diff.atoms import Atoms, Interner
+from relive.diff.atoms import Atoms, Interner, Kind
 from relive.diff.compare import Comparison
 from relive.diff.identity import Static, has_numbered, local_variables, match_lambdas, rename_statics
-from relive.dwarf import SOURCES
-from relive.dwarf.compare import compare_types
+from relive.dwarf import FLAGS, SOURCES
+from relive.dwarf.compare import compare_types, compare_units, same_type
 from relive.dwarf.model import NoDebugInfoError, TypeChange, VariableRecord
 from relive.dwarf.reader import DebugInfo, Reader
 from relive.elf.object import ElfObject
@@ -55,7 +55,7 @@ class TypeCheck:
     def prepare(self) -> None:
         """Compiles and loads the reader, so that the first reload need not."""
         if self._reader is None:
-            self._reader = Reader(compile_native("dwarf", SOURCES, flags=("-O2",), cache=self._cache))
+            self._reader = Reader(compile_native("dwarf", SOURCES, flags=FLAGS, cache=self._cache))
 
     def info(self, obj: ElfObject) -> DebugInfo | None:
         """Debug information of an object; None when it has none. FormatError for what cannot be read."""
@@ -121,30 +121,43 @@ class TypeCheck:
         if not changed:
             return set()
         lines = {(change.file, change.line) for change in changed}
-        return {f.linkage.encode() for f in after.functions if f.is_lambda and (f.file, f.line) in lines}
+        lambdas = [f for f in after.functions if f.is_lambda and (f.file, f.line) in lines]
+        places = {(f.location.section, f.location.value) for f in lambdas}
+        kind = new.symbols["info"] & 15
+        return {
+            new.symbol_names[i]
+            for i in range(len(new.symbol_names))
+            if kind[i] == 2 and (int(new.symbol_sections[i]), int(new.symbols["value"][i])) in places
+        }
 
     # --- verdict -------------------------------------------------------------------------------------------------
 
-    def check(self, comparison: Comparison, verdict: Verdict, source: str) -> None:
-        """Compares types, variables and signatures of the two objects."""
-        old, new = comparison.old.object, comparison.new.object
-        try:
-            before, after = self.info(old), self.info(new)
-        except FormatError as error:
-            verdict.refusals.append(Refusal("debug-info", os.path.basename(source), str(error), error.hint, source))
-            return
-        if before is None or after is None:
-            return
-        statics = {v.type for v in before.variables if v.owner}
-        for change in compare_types(before, after):
-            self._judge(change, statics, verdict, source)
-        self._variables(comparison, before, after, verdict, source)
-        _signatures(before, after, verdict)
+    def check(self, changes: Sequence[tuple[Comparison, Verdict, str]]) -> None:
+        """Compares types, variables and signatures of old and new objects: (comparison, verdict to fill, source) of
+        all units of a reload. Types are compared over all of them: gcc describes a class only where its first virtual
+        function is."""
+        pairs: list[tuple[DebugInfo, DebugInfo]] = []
+        statics: set[str] = set()
+        for comparison, verdict, source in changes:
+            try:
+                before, after = self.info(comparison.old.object), self.info(comparison.new.object)
+            except FormatError as error:
+                refusal = Refusal("debug-info", os.path.basename(source), str(error), error.hint, source)
+                verdict.refusals.append(refusal)
+                continue
+            if before is None or after is None:
+                continue
+            pairs.append((before, after))
+            statics |= {v.type for v in before.variables if v.owner}
+            self._variables(comparison, before, after, verdict, source)
+            _signatures(comparison, before, after, verdict)
+        for change in compare_units(pairs):
+            self._judge(change, statics, changes[0][1], changes[0][2])
 
     def _judge(self, change: TypeChange, statics: set[str], verdict: Verdict, source: str) -> None:
-        if change.objects_unchanged or change.is_lambda or "<lambda" in change.name:
+        if change.objects_unchanged or change.is_lambda or change.names_lambda:
             return
-        if "[" in change.name and not any(change.name in spelling for spelling in statics):
+        if change.is_local and not any(change.spelling in spelling for spelling in statics):
             return  # local to a function, and no static of one holds it
         verdict.types.append(change.display)
         place = (change.file or source, change.line)
@@ -172,7 +185,7 @@ class TypeCheck:
         for variable in after.variables:
             name = _symbol(comparison.new, variable)
             old = old_types.get(name) if name is not None else None
-            if old is None or old.type_hash == variable.type_hash or old.size != variable.size:
+            if old is None or same_type(old, variable) or old.size != variable.size:
                 continue
             if old.is_const and variable.is_const:
                 continue  # its content is compared
@@ -219,17 +232,22 @@ def _symbol(atoms: Atoms, variable: VariableRecord) -> bytes | None:
 
 
 def _only_appended(old: str, new: str) -> bool:
-    """Whether all virtual functions keep their slots."""
-    before, after = old.splitlines(), new.splitlines()
-    return after[: len(before)] == before
+    """Whether all virtual functions keep their slots. A table names a class's own virtual functions: one that is new in
+    it may also override an inherited one, in a slot that was there."""
+    return set(old.splitlines()) <= set(new.splitlines())
 
 
-def _signatures(before: DebugInfo, after: DebugInfo, verdict: Verdict) -> None:
-    old = {(f.linkage or f.name): f.signature for f in before.functions if not f.is_artificial}
-    for f in after.functions:
-        name = f.linkage or f.name
-        if not f.is_lambda and name in old and old[name] != f.signature:
-            verdict.new_signatures.add(name.encode())
+def _signatures(comparison: Comparison, before: DebugInfo, after: DebugInfo, verdict: Verdict) -> None:
+    """Changed functions that take or give something else than before."""
+    old, new = comparison.old, comparison.new
+    for atom in comparison.changed:
+        name, was = new.names[atom], comparison.counterpart.get(atom)
+        if name is None or was is None or new.kind[atom] != Kind.TEXT:
+            continue
+        first = before.function_at(int(old.section[was]), int(old.start[was]))
+        second = after.function_at(int(new.section[atom]), int(new.start[atom]))
+        if first is not None and second is not None and not second.is_lambda and first.signature != second.signature:
+            verdict.new_signatures.add(name)
 
 
 __all__ = ["Sequence", "TypeCheck", "Verdict"]

@@ -1,3 +1,4 @@
+// undo: no
 // case: an interface in a header, implementations in two units and their factory; one implementation and a new one change live
 // then: i0=impl-of-a,impl-of-a,impl-of-a,impl-of-a
 // also: gcc-O2
