@@ -8,8 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from relive.cli import demo
 from relive.cli.demo import EDITS
 from relive.host.project import Project
+from relive.ui.style import Style
 from tests.live import TIMEOUT
 
 POND = Path(__file__).parent.parent / "examples" / "pond"
@@ -37,6 +41,16 @@ def test_the_example_is_a_project_without_cmake_too(tmp_path: Path) -> None:
     assert sorted(Path(unit.source).name for unit in project.units.values()) == ["main.cpp", "pond.cpp", "report.cpp"]
     assert len(project.units_of(str(tmp_path / "pond" / "pond.hpp"))) == 3
     assert project.stale() == ()
+
+
+def test_the_demo_builds_without_cmake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "cmake" else which(name))
+    shutil.copytree(POND, tmp_path / "pond")
+    program = demo._build(tmp_path / "pond", Style(sys.stdout, {"NO_COLOR": "1"}))
+    assert program == "./pond", "with a slash, or it would be looked for in PATH"
+    assert (tmp_path / "pond" / program).is_file()
+    assert (tmp_path / "pond" / "compile_commands.json").is_file()
 
 
 def test_every_edit_of_the_demo_fits_the_example_after_those_before_it(tmp_path: Path) -> None:

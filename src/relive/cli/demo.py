@@ -119,7 +119,7 @@ def main(arguments: argparse.Namespace) -> int:
 class _Demo:
     """The running program, its lines and relive's events, as they come."""
 
-    def __init__(self, folder: Path, program: Path, style: Style) -> None:
+    def __init__(self, folder: Path, program: str, style: Style) -> None:
         self._folder = folder
         self._style = style
         self._lines: queue.Queue[str | None] = queue.Queue()
@@ -129,7 +129,7 @@ class _Demo:
         _say(style, f"$ relive run -- {program}")
         environ = {key: value for key, value in os.environ.items() if not key.startswith("RELIVE_")}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "relive", "run", "--events", str(fifo), "--", str(program)],
+            [sys.executable, "-m", "relive", "run", "--events", str(fifo), "--", program],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -266,13 +266,13 @@ def _example() -> Path:
     raise ReliveError("the example program is missing", "reinstall relive")
 
 
-def _build(folder: Path, style: Style) -> Path:
-    """Build the way that this machine can; the program's path from the folder."""
+def _build(folder: Path, style: Style) -> str:
+    """Build the way that this machine can; the program, as one types it in the folder."""
     if shutil.which("cmake") and shutil.which("ninja"):
         commands = ["cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Debug", "ninja -C build"]
-        program = Path("build/pond")
+        program = "build/pond"
     elif shutil.which("make"):
-        commands, program = ["make"], Path("pond")
+        commands, program = ["make"], "./pond"
     else:
         raise BuildError("neither cmake and ninja nor make is installed", "apt-get install make g++")
     for command in commands:
