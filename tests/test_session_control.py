@@ -14,7 +14,7 @@ import pytest
 from relive.errors import BuildError, TargetError, TargetGone, UsageError
 from relive.events import Reload
 from relive.session.control import ControlServer, Peer, call, choose, sessions
-from relive.session.loop import Answer, Request
+from relive.session.messages import Answer, Request
 
 
 @pytest.fixture

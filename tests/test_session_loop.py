@@ -14,16 +14,8 @@ from relive.errors import BuildError, Refusal, ReliveError, TargetGone, UsageErr
 from relive.events import Change, Crash, Event, Exit, Notice, Ready, Reload
 from relive.host.compiler import Superseded
 from relive.host.watch import FilesChanged
-from relive.session.loop import (
-    Answer,
-    Ended,
-    Loop,
-    ProgramExited,
-    Queue,
-    Request,
-    RestartWanted,
-    Stop,
-)
+from relive.session.loop import Loop
+from relive.session.messages import Answer, Ended, ProgramExited, Queue, Request, RestartWanted, Stop
 
 REFUSAL = Refusal("variable-resized", "scores", "it grew", "rename it", "/p/a.c", 3)
 Step = Callable[["FakeEngine", frozenset[str], Callable[[], bool]], Reload]

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from relive.errors import ReliveError, StorageError, TargetError, TargetGone, UsageError
 
 if TYPE_CHECKING:  # the clients (`relive reload`) start faster without the loop's imports
-    from relive.session.loop import Answer, Request
+    from relive.session.messages import Answer, Request
 
 COMMANDS = ("reload", "undo", "restart", "status", "explain")
 MAX_REQUEST = 64 * 1024  # bytes; requests are a few words
@@ -94,7 +94,7 @@ class ControlServer:
 
     def ask(self, command: Any, arguments: Mapping[str, object]) -> dict[str, object]:
         """Through the session's queue and back; also what Python's `Session` uses."""
-        from relive.session.loop import Request
+        from relive.session.messages import Request
 
         answers: queue.SimpleQueue[Answer | ReliveError] = queue.SimpleQueue()
         self._put(Request(command, arguments, answers.put))

@@ -34,7 +34,8 @@ if TYPE_CHECKING:  # imported when the program runs already (step 3)
     from relive.host.launch import Launched
     from relive.host.project import Project
     from relive.host.target import Target
-    from relive.session.loop import Loop, Queue, Request, RestartWanted
+    from relive.session.loop import Loop
+    from relive.session.messages import Queue, Request, RestartWanted
 
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL when a program is started anew
 CONNECT = 20.0  # seconds that the agent may take to call; it waits for the dynamic linker of the program
@@ -68,7 +69,7 @@ class Host:
         """What SIGUSR1 does."""
 
         def ask(messages: Queue) -> None:
-            from relive.session.loop import Request
+            from relive.session.messages import Request
 
             messages.put(Request("reload"))
 
@@ -78,7 +79,7 @@ class Host:
         """End the session, leave the program alone (attach: Ctrl-C)."""
 
         def end(messages: Queue) -> None:
-            from relive.session.loop import Stop
+            from relive.session.messages import Stop
 
             messages.put(Stop())
 
@@ -142,7 +143,8 @@ class Host:
     ) -> int | RestartWanted:
         """Steps 3 to 5: until the program ends (its status) or shall be started anew."""
         from relive.events import Notice
-        from relive.session.loop import Answer, Ended, Loop
+        from relive.session.loop import Loop
+        from relive.session.messages import Answer, Ended
 
         self._life, self.pid = life, life.pid
         messages: Queue = queue.Queue()
@@ -187,7 +189,8 @@ class Host:
         from relive.host.project import Project
         from relive.host.watch import Watcher
         from relive.session.inputs import ProjectInputs
-        from relive.session.loop import Loop, Request
+        from relive.session.loop import Loop
+        from relive.session.messages import Request
         from relive.session.pipeline import Engine
 
         target = connect()
@@ -303,7 +306,7 @@ class _Life:
         self._exited = threading.Event()
 
     def report_to(self, messages: Queue) -> None:
-        from relive.session.loop import ProgramExited
+        from relive.session.messages import ProgramExited
 
         def watch() -> None:
             self._status = self._wait()
@@ -316,7 +319,7 @@ class _Life:
         """Removes the session's folder, unless the program still needs its patches, or a core file may."""
         import shutil
 
-        from relive.session.loop import FATAL
+        from relive.session.messages import FATAL
 
         if self._exited.is_set() and self._status - 128 not in FATAL:
             shutil.rmtree(workdir, ignore_errors=True)

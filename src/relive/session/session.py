@@ -24,7 +24,7 @@ from relive.errors import ReliveError, TargetError, TargetGone, UsageError
 from relive.events import Event, Exit, Notice, Ready, Reload
 from relive.session import config, paths
 from relive.session.hosting import Host
-from relive.session.loop import Answer, Request
+from relive.session.messages import Answer, Request
 
 
 class Session:
