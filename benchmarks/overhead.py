@@ -32,7 +32,8 @@ int main() {
 CALLS = """#include "calls.h"
 unsigned step(unsigned a, unsigned b) { return a * 31 + b; }
 unsigned other(unsigned a, unsigned b) { return a * 31 + b + 0; }
-int version() { return 0; }
+int counted;
+int version() { counted++; return 0; }
 """
 
 
