@@ -538,3 +538,44 @@ def test_agent_built_by_clang(tmp_path: Path) -> None:
     assert status_of(launched) == 21
     live.target.close()
     launched.close()
+
+
+IO_WORKERS = (
+    FUNCTIONS
+    + r"""
+#include <linux/io_uring.h>
+int main(void)
+{
+    /* A read that the kernel hands to a worker thread of its own, which is listed among ours, and waits there. */
+    struct io_uring_params p = {0};
+    int fds[2], ring = (int)syscall(SYS_io_uring_setup, 4, &p);
+    if (pipe(fds)) abort();
+    if (ring >= 0) {
+        static char byte;
+        char *sq = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQ_RING);
+        struct io_uring_sqe *e;
+        e = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQES);
+        *e = (struct io_uring_sqe){.opcode = IORING_OP_READ, .flags = IOSQE_ASYNC, .fd = fds[0],
+                                   .addr = (unsigned long)&byte, .len = 1};
+        *(unsigned *)(sq + p.sq_off.array) = 0;
+        ++*(unsigned *)(sq + p.sq_off.tail);
+        if (syscall(SYS_io_uring_enter, ring, 1, 0, 0, 0, 0) != 1) abort();
+    }
+    nap(20000000);
+    ready = 1;
+    while (!finish) f();
+    return 22;
+}
+"""
+)
+
+
+def test_kernel_workers_are_left_alone(tmp_path: Path) -> None:
+    """io_uring's threads are listed like ours, but answer no signal."""
+    with running(build(tmp_path, IO_WORKERS), tmp_path) as live:
+        live.wait_ready()
+        flip(live, 10)
+        flip(live, 10, stop=True)
+        live.target.tls_install(0, b"1234")
+        live.set("finish", 1)
+        assert status_of(live.launched) == 22

@@ -53,8 +53,8 @@ static size_t index_above(uint64_t address)
 
 static bool hold_pages(uint64_t low, uint64_t size)
 {
-    void *got = mmap((void *)low, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
-                     -1, 0);
+    void *got =
+        mmap((void *)low, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     if (got == MAP_FAILED)
         return false;
     if ((uint64_t)got == low)
@@ -90,7 +90,7 @@ void arena_prepare(uint64_t low, uint64_t high)
     uint64_t size = scarce ? 16 * MB : 512 * MB;
     /* Below a PIE there is nothing; above it, and above a non-PIE, grows the heap: leave that alone. */
     if (high < LOW_END)
-        take_below(LOW_END, size);
+        take_below(LOW_END, size / 2); /* others want room down there too (MAP_32BIT) */
     else
         take_below(page_down(low), size);
     /* The kernel places mappings next to the libraries, downwards: one piece serves all that are there now. */
@@ -199,7 +199,8 @@ bool arena_release(uint64_t address, uint64_t size)
     size_t index = (size_t)(piece - pieces.rows);
     for (size_t i = index + 1; i-- > index - (index > 0);) { /* join with the next one, then with the one before */
         struct piece *this = &pieces.rows[i];
-        if (i + 1 >= pieces.count || this->state != PIECE_FREE || this[1].state != PIECE_FREE || this->high != this[1].low)
+        if (i + 1 >= pieces.count || this->state != PIECE_FREE || this[1].state != PIECE_FREE ||
+            this->high != this[1].low)
             continue;
         this->high = this[1].high;
         pieces.count--;

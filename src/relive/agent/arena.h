@@ -14,7 +14,7 @@ void arena_prepare(uint64_t low, uint64_t high);
 uint64_t arena_reserve(uint64_t low, uint64_t high, uint64_t size);
 /* Gives a reserved piece back; false when it is not one, or something was loaded into it. */
 bool arena_release(uint64_t address, uint64_t size);
-/* Opens the piece for the loader: from here until arena_close the addresses are unmapped. False: not a reserved piece. */
+/* Opens the piece for the loader: until arena_close its addresses are unmapped. False: not a reserved piece. */
 bool arena_open(uint64_t address, uint64_t size);
 /* Closes it again: `used` bytes hold a loaded file now, the rest goes back; used == 0: all is held as before. */
 void arena_close(uint64_t address, uint64_t size, uint64_t used);

@@ -54,8 +54,8 @@ static bool parse_line(const char *line, struct mapping *row)
     row->high = hex(&line);
     if (*line++ != ' ')
         return false;
-    row->protection = (line[0] == 'r' ? PROT_READ : 0) | (line[1] == 'w' ? PROT_WRITE : 0) |
-                      (line[2] == 'x' ? PROT_EXEC : 0);
+    row->protection =
+        (line[0] == 'r' ? PROT_READ : 0) | (line[1] == 'w' ? PROT_WRITE : 0) | (line[2] == 'x' ? PROT_EXEC : 0);
     row->is_private = line[3] == 'p';
     for (int column = 0; column < 4 && *line; column++) {
         while (*line && *line != ' ')

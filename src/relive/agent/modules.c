@@ -104,8 +104,8 @@ struct tls_image modules_own_tls(void)
     return image;
 }
 
-/* Offset of the module's block from every thread's tp, when it has a fixed one. dl_iterate_phdr holds the loader's lock,
- * so the list of link maps stands still. */
+/* Offset of the module's block from every thread's tp, when it has a fixed one. dl_iterate_phdr holds the loader's
+ * lock, so the list of link maps stands still. */
 static bool static_tls_offset(const struct dl_phdr_info *info, int64_t *offset)
 {
     static const struct field_description *field;
@@ -268,9 +268,8 @@ const char *modules_load(const char *path, uint64_t address, uint64_t size)
             arena_close(address, size, 0);
             return why ? why : "dlopen failed";
         }
-        if (dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && map->l_addr == 0 &&
-            dl_iterate_phdr(end_of, &row) && row.high <= address + page_up(size) && (uint64_t)map->l_ld >= address &&
-            (uint64_t)map->l_ld < row.high) {
+        if (dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && map->l_addr == 0 && dl_iterate_phdr(end_of, &row) &&
+            row.high <= address + page_up(size) && (uint64_t)map->l_ld >= address && (uint64_t)map->l_ld < row.high) {
             arena_close(address, size, row.high - address);
             return NULL;
         }

@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 struct pool_place {
-    int64_t tp_offset;     /* of the pool from the thread pointer */
-    uint64_t size;         /* bytes */
-    uint64_t module;       /* the agent's TLS module id */
+    int64_t tp_offset;      /* of the pool from the thread pointer */
+    uint64_t size;          /* bytes */
+    uint64_t module;        /* the agent's TLS module id */
     uint64_t module_offset; /* of the pool in the module's block */
 };
 

@@ -190,7 +190,8 @@ static bool take_plan(struct reader *request, struct switch_plan *plan)
         !grow_pages((uint8_t **)&room.code, &room.code_room, 0, plan->code_count * sizeof *room.code) ||
         !grow_pages((uint8_t **)&room.stores, &room.store_room, 0, plan->store_count * sizeof *room.stores) ||
         !grow_pages((uint8_t **)&room.rewrites, &room.rewrite_room, 0, plan->rewrite_count * sizeof *room.rewrites) ||
-        !grow_pages((uint8_t **)&room.forbidden, &room.forbidden_room, 0, plan->forbidden_count * sizeof *room.forbidden))
+        !grow_pages((uint8_t **)&room.forbidden, &room.forbidden_room, 0,
+                    plan->forbidden_count * sizeof *room.forbidden))
         return false;
     plan->code = room.code;
     plan->stores = room.stores;

@@ -41,7 +41,8 @@ static void scan_words(uint64_t *word, uint64_t *end)
 {
     const uint64_t low = job.low, span = job.span;
     for (; word + 4 <= end; word += 4) {
-        bool any = (word[0] - low <= span) | (word[1] - low <= span) | (word[2] - low <= span) | (word[3] - low <= span);
+        bool any =
+            (word[0] - low <= span) | (word[1] - low <= span) | (word[2] - low <= span) | (word[3] - low <= span);
         if (__builtin_expect(any, 0))
             for (int i = 0; i < 4; i++)
                 if (word[i] - low <= span)

@@ -61,7 +61,7 @@ static bool range_has(uint64_t low, uint64_t high, bool (*wanted)(uint64_t), enu
     return false;
 }
 
-/* The deepest address within [low, high) that the words of a signal stack mention: there the interrupted frames begin. */
+/* The deepest address within [low, high) that a signal stack's words mention: there the interrupted frames begin. */
 static uint64_t interrupted_sp(uint64_t from, uint64_t to, uint64_t low, uint64_t high, enum stack_access access)
 {
     uint64_t deepest = high;

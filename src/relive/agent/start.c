@@ -126,8 +126,8 @@ static bool start(const char *socket_path, const uint8_t token[RELIVE_TOKEN_SIZE
     static bool prepared;
     int busy;
     uint64_t low, high;
+    switch_prepare(); /* before there is a second thread: then registering costs nothing */
     if (!prepared) {
-        switch_prepare(); /* before there is a second thread: then registering costs nothing */
         modules_executable(&low, &high);
         modules_register_own_data();
         arena_prepare(low, high);
@@ -156,8 +156,8 @@ __attribute__((constructor)) static void preloaded(void)
         start(socket_path, token);
 }
 
-/* "path\ntoken in hex". 0: fine, the agent connects; -1: the argument is wrong; -2: no thread could be made; > 0: another
- * host, with this pid, is at work. */
+/* "path\ntoken in hex". 0: fine, the agent connects; -1: the argument is wrong; -2: no thread could be made; > 0:
+ * another host, with this pid, is at work. */
 EXPORTED int relive_agent_start(const char *socket_and_token)
 {
     char socket_path[SOCKET_PATH_LIMIT];

@@ -2,8 +2,8 @@
  *
  * 33 is the signal by which glibc changes the user of all threads; it never lets a program block it, so threads that
  * block "everything" still answer. Ours is queued (SI_QUEUE) with a number that says which round it belongs to; glibc's
- * own comes by tgkill and is handed on. A *probe* only reports where the thread was and lets it go on; a *stop* holds it
- * until the gate opens. A thread that was thrown out of a system call by our signal repeats the call. */
+ * own comes by tgkill and is handed on. A *probe* only reports where the thread was and lets it go on; a *stop* holds
+ * it until the gate opens. A thread that was thrown out of a system call by our signal repeats the call. */
 #ifndef RELIVE_STOP_H
 #define RELIVE_STOP_H
 
@@ -17,8 +17,8 @@ enum { STOP_SIGNAL = 33 };
 /* Installs the handler (or again, when the program replaced it). Call after the first pthread_create. */
 bool stop_prepare(void);
 
-/* Starts a round: of probes, or of stops that hold until stop_end. `wanted` (safe in handlers, or NULL) is asked for the
- * thread's pc and its stack's words; the answer is thread->inside. Every stop_begin needs its stop_end. */
+/* Starts a round: of probes, or of stops that hold until stop_end. `wanted` (safe in handlers, or NULL) is asked for
+ * the thread's pc and its stack's words; the answer is thread->inside. Every stop_begin needs its stop_end. */
 void stop_begin(bool hold, bool (*wanted)(uint64_t word));
 /* Signals this thread once in this round; false when it is gone. */
 bool stop_probe(struct thread *thread);

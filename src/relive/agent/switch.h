@@ -1,12 +1,11 @@
 /* Changing code and data of the running program as one step for every thread.
  *
- * *Live*: an int3 goes onto the first byte of every place; then each thread is seen once with its pc (and every saved pc
- * on its stack) outside the bytes that follow; then the bytes behind the first, then the first. A thread that arrives
- * meanwhile waits in the trap until all places are written, so nobody runs a new function and afterwards an old one.
- * Threads that sleep in the kernel are looked at from outside and never disturbed.
- * *Stop*: every thread is held by a signal; used where an int3 is not possible (debugger, SIGTRAP blocked) or where data
- * changes too.
- * Everything is compared with what is expected first; any other outcome than SWITCH_DONE has changed nothing. */
+ * *Live*: an int3 goes onto the first byte of every place; then each thread is seen once with its pc (and every saved
+ * pc on its stack) outside the bytes that follow; then the bytes behind the first, then the first. A thread that
+ * arrives meanwhile waits in the trap until all places are written, so nobody runs a new function and afterwards an old
+ * one. Threads that sleep in the kernel are looked at from outside and never disturbed. *Stop*: every thread is held by
+ * a signal; used where an int3 is not possible (debugger, SIGTRAP blocked) or where data changes too. Everything is
+ * compared with what is expected first; any other outcome than SWITCH_DONE has changed nothing. */
 #ifndef RELIVE_SWITCH_H
 #define RELIVE_SWITCH_H
 

@@ -26,11 +26,9 @@ static inline long sys6(long number, long a, long b, long c, long d, long e, lon
     return result;
 }
 
-
 /* SYS(number, up to six arguments of any integer or pointer type) */
 #define SYS(...) SYS_FILL(__VA_ARGS__, 0, 0, 0, 0, 0, 0)
-#define SYS_FILL(n, a, b, c, d, e, f, ...)                                                                             \
-    sys6((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+#define SYS_FILL(n, a, b, c, d, e, f, ...) sys6((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 #define NS_PER_MS 1000000ull
 

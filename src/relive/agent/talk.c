@@ -26,9 +26,9 @@
 static struct {
     char path[SOCKET_PATH_LIMIT];
     uint8_t token[RELIVE_TOKEN_SIZE];
-    _Atomic uint32_t lock;     /* of path and token */
-    _Atomic uint32_t summons;  /* counts calls of talk_summon */
-    _Atomic int host;          /* pid of the host being talked to, 0: none */
+    _Atomic uint32_t lock;    /* of path and token */
+    _Atomic uint32_t summons; /* counts calls of talk_summon */
+    _Atomic int host;         /* pid of the host being talked to, 0: none */
 } talk;
 
 static struct reply reply;
@@ -134,7 +134,8 @@ static bool send_all(int fd, const void *bytes, size_t size)
 static void tick(void)
 {
     switch_settle();
-    /* Main ended by pthread_exit and everyone else has gone: without us, the last thread would have ended the process. */
+    /* Main ended by pthread_exit and everyone else has gone: without us, the last thread would have ended the process.
+     */
     if (threads_all_gone())
         worker_run(JOB_EXIT, NULL, 0);
 }

@@ -10,7 +10,8 @@
 
 enum { SOCKET_PATH_LIMIT = 1024 };
 
-/* Where the host listens from now on; a waiting agent tries at once. False: it is talking to a host (its pid in *busy). */
+/* Where the host listens from now on; a waiting agent tries at once. False: it is talking to a host (its pid in *busy).
+ */
 bool talk_summon(const char *socket_path, const uint8_t token[RELIVE_TOKEN_SIZE], int *busy);
 /* The thread's main function. */
 void *talk_main(void *unused);

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define PF_IO_WORKER 0x10u /* linux/sched.h */
+
 enum { KEPT_LIMIT = 200 }; /* threads whose files stay open between operations */
 
 struct threads threads;
@@ -29,6 +31,52 @@ bool threads_prepare(void)
     if (!threads.rows)
         threads.rows = own_pages(THREAD_LIMIT * sizeof *threads.rows);
     return threads.rows != NULL;
+}
+
+/* Reads a thread's file through the descriptor that is kept; < 0: -errno. */
+static long read_kept(const struct thread *thread, int *fd, const char *name, char *text, size_t size)
+{
+    bool kept = *fd >= 0;
+    for (;;) {
+        if (*fd < 0) {
+            char path[64];
+            snprintf(path, sizeof path, "task/%d/%s", thread->tid, name);
+            *fd = (int)SYS(SYS_openat, proc_directory(), path, O_RDONLY | O_CLOEXEC);
+            if (*fd < 0) {
+                long error = *fd;
+                *fd = -1;
+                return error;
+            }
+        }
+        long got = SYS(SYS_pread64, *fd, text, size - 1, 0);
+        if (got > 0) {
+            text[got] = 0;
+            return got;
+        }
+        SYS(SYS_close, *fd);
+        *fd = -1;
+        if (!kept)
+            return -ESRCH;
+        kept = false; /* of an earlier thread with the same number? */
+    }
+}
+
+/* Field `number` (from 3 on) of "tid (name) state ppid pgrp session tty tpgid flags ..." or NULL. */
+static const char *stat_field(struct thread *thread, int number, char *text, size_t size)
+{
+    if (read_kept(thread, &thread->stat_fd, "stat", text, size) <= 0)
+        return NULL;
+    const char *at = strrchr(text, ')');
+    for (int field = 2; field < number && at; field++)
+        at = strchr(at + 1, ' ');
+    return at ? at + 1 : NULL;
+}
+
+static bool is_kernel_worker(struct thread *thread)
+{
+    char text[1024];
+    const char *flags = stat_field(thread, 9, text, sizeof text);
+    return flags && strtoull(flags, NULL, 10) & PF_IO_WORKER && strstr(text, "(iou-");
 }
 
 static void close_files(struct thread *thread)
@@ -51,7 +99,13 @@ bool threads_begin(void)
             continue;
         }
         struct thread fresh = {
-            .tid = thread->tid, .syscall_fd = thread->syscall_fd, .stat_fd = thread->stat_fd, .listed = true};
+            .tid = thread->tid,
+            .syscall_fd = thread->syscall_fd,
+            .stat_fd = thread->stat_fd,
+            .kernel = thread->kernel,
+            .clear = thread->kernel,
+            .listed = true,
+        };
         threads.rows[kept++] = fresh;
     }
     threads.count = kept;
@@ -105,6 +159,7 @@ int threads_list(void)
                 memset(thread, 0, sizeof *thread);
                 thread->tid = tid;
                 thread->syscall_fd = thread->stat_fd = -1;
+                thread->kernel = thread->clear = is_kernel_worker(thread);
                 fresh++;
             }
             thread->listed = true;
@@ -130,48 +185,15 @@ static long read_thread_file(int tid, const char *name, char *text, size_t size)
     return got;
 }
 
-/* Reads a thread's file through the descriptor that is kept; < 0: -errno. */
-static long read_kept(const struct thread *thread, int *fd, const char *name, char *text, size_t size)
-{
-    bool kept = *fd >= 0;
-    for (;;) {
-        if (*fd < 0) {
-            char path[64];
-            snprintf(path, sizeof path, "task/%d/%s", thread->tid, name);
-            *fd = (int)SYS(SYS_openat, proc_directory(), path, O_RDONLY | O_CLOEXEC);
-            if (*fd < 0) {
-                long error = *fd;
-                *fd = -1;
-                return error;
-            }
-        }
-        long got = SYS(SYS_pread64, *fd, text, size - 1, 0);
-        if (got > 0) {
-            text[got] = 0;
-            return got;
-        }
-        SYS(SYS_close, *fd);
-        *fd = -1;
-        if (!kept)
-            return -ESRCH;
-        kept = false; /* of an earlier thread with the same number? */
-    }
-}
-
 bool thread_blocks_traps(struct thread *thread)
 {
-    /* "tid (name) state ppid ... signal blocked ...": fields 3, and 32 (signals 1 to 31). */
     char text[1024];
-    const char *at = read_kept(thread, &thread->stat_fd, "stat", text, sizeof text) > 0 ? strrchr(text, ')') : NULL;
-    if (!at || at[2] == 'Z' || at[2] == 'X') {
-        uint64_t mask;
-        thread->clear = thread->clear || !thread_blocked_signals(thread, &mask);
-        return !thread->clear && mask & 1ull << (SIGTRAP - 1);
-    }
-    at++;
-    for (int field = 3; field < 32 && at; field++)
-        at = strchr(at + 1, ' ');
-    return at && strtoull(at, NULL, 10) & 1ull << (SIGTRAP - 1);
+    const char *blocked = stat_field(thread, 32, text, sizeof text); /* signals 1 to 31 */
+    if (blocked && !strstr(text, ") Z ") && !strstr(text, ") X "))
+        return strtoull(blocked, NULL, 10) & 1ull << (SIGTRAP - 1);
+    uint64_t mask;
+    thread->clear = thread->clear || !thread_blocked_signals(thread, &mask);
+    return !thread->clear && mask & 1ull << (SIGTRAP - 1);
 }
 
 enum place thread_place(struct thread *thread)

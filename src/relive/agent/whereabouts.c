@@ -15,7 +15,8 @@ static struct {
     struct reply *reply;
 } looking;
 
-/* A word on a stack is a return address when a call ends just before it: e8 rel32, or ff /2 with its addressing forms. */
+/* A word on a stack is a return address when a call ends just before it: e8 rel32, or ff /2 with its addressing forms.
+ */
 static bool follows_a_call(uint64_t word)
 {
     uint8_t code[7];
@@ -66,7 +67,7 @@ bool whereabouts_list(const struct range *ranges, uint32_t count, struct reply *
         enum place place = thread_place(thread);
         if (place == PLACE_RUNNING)
             stop_probe(thread); /* a glance of a microsecond; it goes on at once */
-        thread->clear = place == PLACE_GONE || thread->tid == worker_tid();
+        thread->clear = thread->clear || place == PLACE_GONE || thread->tid == worker_tid();
     }
     stop_wait(now_ns() + 100 * NS_PER_MS);
     for (uint32_t i = 0; i < threads.count; i++) {

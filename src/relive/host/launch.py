@@ -124,6 +124,10 @@ def start(
     except OSError as error:
         listener.close()
         _remove_link(link)
+        if cwd is not None and not os.path.isdir(cwd):
+            raise TargetError(
+                f"{cwd} is not a directory", "give the directory in which the program is to run"
+            ) from error
         raise TargetError(
             f"cannot start {program_argv[0]}: {error.strerror}", "is it built for this machine, and executable?"
         ) from error
