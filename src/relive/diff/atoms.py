@@ -114,14 +114,16 @@ class Atoms:
             # One decode over the concatenation of the text sections that have references.
             sections = rel["section"][rows]
             used = np.unique(sections)
-            pieces = [np.frombuffer(self.object.content(int(s)), np.uint8) for s in used]
-            gap = np.zeros(8, np.uint8)
-            starts = np.cumsum([0] + [len(p) + 8 for p in pieces[:-1]])
-            base = dict(zip(used.tolist(), (starts + 8).tolist(), strict=True))
-            joined = np.concatenate([part for piece in pieces for part in (gap, piece)])
+            gap = b"\0" * 8
+            headers = self.object.sections
+            offsets, sizes = headers["offset"][used].tolist(), headers["size"][used]
+            data = self.object.data
+            joined = b"".join([gap + data[o : o + n] for o, n in zip(offsets, sizes.tolist(), strict=True)])
+            starts = np.cumsum(sizes.astype(np.int64) + 8) - sizes.astype(np.int64)
             offset_of = np.zeros(int(used.max()) + 1, np.int64)
-            offset_of[used] = [base[int(s)] for s in used]
-            bias[rows] = x86_64.displacement_bias(joined, offset_of[sections] + rel["offset"][rows].astype(np.int64))
+            offset_of[used] = starts
+            fields = offset_of[sections] + rel["offset"][rows].astype(np.int64)
+            bias[rows] = x86_64.displacement_bias(np.frombuffer(joined, np.uint8), fields)
         return bias
 
     def _cut(self, all_relocations: npt.NDArray[np.void]) -> None:
@@ -221,9 +223,11 @@ class Atoms:
         same = self.row_is_local & (self.target == self.place)
         self.rows["target"] = np.where(same, SELF, target)
         self._content: dict[int, int] = {}
+        self._settled = False
         for row in np.flatnonzero(self.rows["target"] == _PENDING).tolist():
             if self.rows["target"][row] == _PENDING:
                 self.rows["target"][row] = self._content_id(int(self.target[row]))
+        self._settled = True
 
     def _name_atoms(self) -> None:
         obj = self.object
@@ -240,11 +244,13 @@ class Atoms:
         atoms = self.locate(obj.symbol_sections[rows].astype(np.int64), symbols["value"][rows].astype(np.int64))
         at_start = (atoms >= 0) & (self.start[atoms] == symbols["value"][rows].astype(np.int64))
         counts: dict[bytes, int] = {}
+        is_local = (binding == c.STB_LOCAL).tolist()
+        symbol_of = self.symbol.tolist()
         for index, atom, exact in zip(rows.tolist(), atoms.tolist(), at_start.tolist(), strict=True):
             name = obj.symbol_names[index]
             if not exact or not name:
                 continue
-            if binding[index] == c.STB_LOCAL:
+            if is_local[index]:
                 if is_clone(name) or is_label(name):
                     continue
                 name = self.renames.get(name, name)
@@ -259,9 +265,10 @@ class Atoms:
             self.own_names.setdefault(atom, []).append(name)
             old = self.names[atom]
             # Prefer a global name, then the alphabetically first (C1 before C2): both objects choose the same.
-            if old is None or (binding[index] != c.STB_LOCAL, old) > (binding[self.symbol[atom]] != c.STB_LOCAL, name):
+            if old is None or (not is_local[index], old) > (not is_local[symbol_of[atom]], name):
                 self.names[atom] = name
-                self.symbol[atom] = index
+                symbol_of[atom] = index
+        self.symbol = np.array(symbol_of, np.int64)
 
     def _content_id(self, atom: int) -> int:
         """Interned content of an anonymous atom; recursion (a clone that calls itself through another) ends in SELF."""
@@ -289,22 +296,39 @@ class Atoms:
 
     def content(self, atom: int) -> bytes:
         """The bytes of an atom; empty for zero-initialised memory."""
-        section = int(self.section[atom])
-        if self.object.sections["type"][section] == c.SHT_NOBITS:
-            return b""
-        offset = int(self.object.sections["offset"][section])
-        return self.object.data[offset + int(self.start[atom]) : offset + int(self.end[atom])]
+        low, high = self._file_ranges[atom]
+        return self.object.data[low:high]
+
+    @cached_property
+    def _file_ranges(self) -> list[tuple[int, int]]:
+        """(first, last) offset of each atom in the object's file; empty for SHT_NOBITS."""
+        headers = self.object.sections[self.section]
+        base = headers["offset"].astype(np.int64)
+        stored = headers["type"] != c.SHT_NOBITS
+        low = base + self.start
+        return list(zip(low.tolist(), np.where(stored, base + self.end, low).tolist(), strict=True))
+
+    @cached_property
+    def _row_ranges(self) -> list[tuple[int, int]]:
+        return list(zip(self._first.tolist(), self._last.tolist(), strict=True))
+
+    @cached_property
+    def _all_rows(self) -> bytes:
+        return self.rows.tobytes()
 
     def row_range(self, atom: int) -> range:
         """Indices into `rows`, `relocations`, `target` of the references that lie in an atom."""
-        return range(int(self._first[atom]), int(self._last[atom]))
+        return range(*self._row_ranges[atom])
 
     def row_bytes(self, atom: int) -> bytes:
         """The references of an atom in comparable form."""
-        return self.rows[int(self._first[atom]) : int(self._last[atom])].tobytes()
+        low, high = self._row_ranges[atom]
+        if not self._settled:  # rows are still being filled in
+            return self.rows[low:high].tobytes()
+        return self._all_rows[low * ROW_DTYPE.itemsize : high * ROW_DTYPE.itemsize]
 
     def size(self, atom: int) -> int:
-        return int(self.end[atom] - self.start[atom])
+        return int(self.end[atom]) - int(self.start[atom])
 
     def holds_labels(self, atom: int) -> bool:
         """Whether data points into the middle of functions: a table for computed goto. It belongs to one version of its
@@ -325,12 +349,12 @@ class Atoms:
 
     def functions(self) -> list[int]:
         """Named atoms of code."""
-        return [i for i, name in enumerate(self.names) if name is not None and self.kind[i] == Kind.TEXT]
+        return [i for i in np.flatnonzero(self.kind == Kind.TEXT).tolist() if self.names[i] is not None]
 
     def variables(self) -> list[int]:
         """Named atoms of data, constant or mutable or thread-local."""
-        data = (Kind.CONST, Kind.DATA, Kind.TLS)
-        return [i for i, name in enumerate(self.names) if name is not None and self.kind[i] in data]
+        data = np.isin(self.kind, [Kind.CONST, Kind.DATA, Kind.TLS])
+        return [i for i in np.flatnonzero(data).tolist() if self.names[i] is not None]
 
     @cached_property
     def exception_pairs(self) -> list[tuple[int, int]]:
@@ -354,6 +378,18 @@ class Atoms:
         for function, lsda in self.exception_pairs:
             result.setdefault(int(self.section[function]), []).append(lsda)
         return result
+
+    @cached_property
+    def personality_rows(self) -> list[int]:
+        """One row of .eh_frame for each symbol that is neither code nor exception table: personality routines."""
+        if not len(self.eh_relocations):
+            return []
+        kinds = np.where(self.eh_target >= 0, self.kind[self.eh_target], 0)
+        rows = np.flatnonzero((kinds != Kind.TEXT) & (kinds != Kind.LSDA))
+        keys = (self.eh_relocations["symbol"][rows].astype(np.int64) << 32) | (
+            self.eh_relocations["addend"][rows] & 0xFFFFFFFF
+        )
+        return [int(r) for r in rows[np.unique(keys, return_index=True)[1]]]
 
     def exception_tables(self) -> dict[int, int]:
         """Function atom → atom of its (first) LSDA."""
@@ -415,12 +451,14 @@ def _cut_sections(obj: ElfObject, kinds: npt.NDArray[np.uint8], cuts: Ints) -> I
     for section, offset in zip(cut_sections, cut_offsets, strict=True):
         referenced.setdefault(section, []).append(offset)
     rows: list[tuple[int, int, int, int]] = []
+    sizes = obj.sections["size"].tolist()
     for section in np.flatnonzero(kinds).tolist():
-        size = int(obj.sections["size"][section])
-        if size:
-            _cut_one(
-                obj, section, size, sorted(per_section.get(section, ())), sorted(referenced.get(section, ())), rows
-            )
+        size = sizes[section]
+        mine = per_section.get(section, [])
+        if size and len(mine) == 1 and mine[0][0] == 0 and mine[0][1] == -size:
+            rows.append((section, 0, size, mine[0][2]))  # the usual case: a section of its own
+        elif size:
+            _cut_one(obj, section, size, sorted(mine), sorted(referenced.get(section, ())), rows)
     return np.array(rows, np.int64).reshape(-1, 4)
 
 

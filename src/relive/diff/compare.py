@@ -14,6 +14,9 @@ from relive.diff import lsda
 from relive.diff.atoms import SELF, Atoms, Kind
 from relive.elf import constants as c
 
+TEXT, CONST, MUTABLE = int(Kind.TEXT), int(Kind.CONST), (int(Kind.DATA), int(Kind.TLS))
+# Plain numbers: members of an IntEnum are slow to look up, and there are ten thousand atoms in a C++ unit.
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -45,6 +48,7 @@ def compare(old: Atoms, new: Atoms) -> Comparison:
     counterpart: dict[int, int] = {}
     old_tables, new_tables = old.exception_tables(), new.exception_tables()
     matched: set[int] = set()
+    kinds, old_kinds = new.kind.tolist(), old.kind.tolist()
     for atom, name in enumerate(new.names):
         if name is None:
             continue
@@ -54,22 +58,22 @@ def compare(old: Atoms, new: Atoms) -> Comparison:
             continue
         counterpart[atom] = before
         matched.add(before)
-        kind = Kind(int(new.kind[atom]))
+        kind = kinds[atom]
         equal = _equal(old, before, new, atom)
-        if kind == Kind.TEXT:
+        if kind == TEXT:
             if equal and _same_table(old, old_tables.get(before), new, new_tables.get(atom)):
                 same.add(atom)
             else:
                 changed.append(atom)
-        elif kind in (Kind.DATA, Kind.TLS):
-            if new.size(atom) != old.size(before) or old.kind[before] not in (Kind.DATA, Kind.TLS):
+        elif kind in MUTABLE:
+            if new.size(atom) != old.size(before) or old_kinds[before] not in MUTABLE:
                 resized.append(atom)
             elif equal:
                 same.add(atom)
             else:
                 reinitialised.append(atom)
-        elif kind == Kind.CONST:
-            if old.kind[before] in (Kind.DATA, Kind.TLS):
+        elif kind == CONST:
+            if old_kinds[before] in MUTABLE:
                 resized.append(atom)
             elif equal:
                 same.add(atom)

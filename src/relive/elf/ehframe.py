@@ -119,6 +119,25 @@ def parse_eh_frame(data: bytes) -> list[Cie | Fde]:
     return records
 
 
+def parse_cie_at(data: bytes, offset: int) -> Cie:
+    """The CIE that starts at an offset. FormatError when there is none."""
+    length = int.from_bytes(data[offset : offset + 4], "little")
+    end = offset + 4 + length
+    if not 4 < length < 0xFFFFFFF0 or end > len(data) or data[offset + 4 : offset + 8] != bytes(4):
+        raise FormatError(f".eh_frame: no CIE at {offset:#x}")
+    return _parse_cie(data, offset, offset + 8, end)
+
+
+def parse_fde_at(data: bytes, offset: int) -> Fde | None:
+    """The FDE that starts at an offset; None when there cannot be one."""
+    length = int.from_bytes(data[offset : offset + 4], "little")
+    end = offset + 4 + length
+    distance = int.from_bytes(data[offset + 4 : offset + 8], "little")
+    if offset < 0 or not 4 < length < 0xFFFFFFF0 or end > len(data) or not 0 < distance <= offset + 4:
+        return None
+    return _parse_fde(data, offset, offset + 4, end, parse_cie_at(data, offset + 4 - distance))
+
+
 class _Cursor:
     """Reads forward inside one record; every read is checked against its end."""
 

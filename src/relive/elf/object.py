@@ -105,25 +105,27 @@ class ElfObject:
 
     def relocations(self) -> npt.NDArray[np.void]:
         """All relocations of allocated sections, sorted by section and offset (dtype RELOCATION_DTYPE)."""
-        parts = []
-        allocated = (self.sections["flags"] & c.SHF_ALLOC) != 0
-        for target, index in sorted(self._relocation_sections.items()):
-            if target >= len(allocated) or not allocated[target]:
-                continue
-            raw = _slice(self.data, self.sections[index])
-            if len(raw) % c.RELA_SIZE:
-                raise FormatError(f"{self.path}: truncated relocation table {self.section_names[index]}")
-            rows = np.frombuffer(raw, RELA_DTYPE)
-            part = np.empty(len(rows), RELOCATION_DTYPE)
-            part["section"] = target
-            for field in ("symbol", "type", "offset", "addend"):
-                part[field] = rows[field]
-            if len(rows) > 1 and bool((rows["offset"][1:] < rows["offset"][:-1]).any()):
-                part = part[np.argsort(part["offset"], kind="stable")]
-            parts.append(part)
-        if not parts:
+        allocated = ((self.sections["flags"] & c.SHF_ALLOC) != 0).tolist()
+        where = self._relocation_sections
+        targets = [target for target in sorted(where) if target < len(allocated) and allocated[target]]
+        if not targets:
             return np.empty(0, RELOCATION_DTYPE)
-        result: npt.NDArray[np.void] = np.concatenate(parts)
+        indices = [where[target] for target in targets]
+        offsets = self.sections["offset"][indices].tolist()
+        sizes = self.sections["size"][indices]
+        if bool((sizes % c.RELA_SIZE != 0).any()):
+            raise FormatError(f"{self.path}: truncated relocation table")
+        raw = b"".join([self.data[o : o + n] for o, n in zip(offsets, sizes.tolist(), strict=True)])
+        rows = np.frombuffer(raw, RELA_DTYPE)
+        result = np.empty(len(rows), RELOCATION_DTYPE)
+        result["section"] = np.repeat(np.array(targets, np.uint32), (sizes // c.RELA_SIZE).astype(np.int64))
+        for field in ("symbol", "type", "offset", "addend"):
+            result[field] = rows[field]
+        key = (result["section"].astype(np.uint64) << np.uint64(40)) + result["offset"]
+        if len(key) > 1 and bool((key[1:] < key[:-1]).any()):
+            result = result[np.argsort(key, kind="stable")]
+        if not len(result):
+            return result
         if int(result["symbol"].max()) >= len(self.symbols):
             raise FormatError(f"{self.path}: a relocation names a symbol that does not exist")
         if bool((result["offset"] > self.sections["size"][result["section"]]).any()):

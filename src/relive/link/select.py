@@ -274,11 +274,11 @@ class Selector:
         if not tables or u in self._unwinding:
             return
         self._unwinding.add(u)
-        for row, atom in enumerate(new.eh_target.tolist()):
-            symbol = int(new.eh_relocations["symbol"][row])
+        for row in new.personality_rows:
+            symbol, atom = int(new.eh_relocations["symbol"][row]), int(new.eh_target[row])
             if not new.symbol_is_local[symbol]:
                 target = self.by_name(u, new.object.symbol_names[symbol])
-            elif atom >= 0 and new.kind[atom] not in (Kind.TEXT, Kind.LSDA):
+            elif atom >= 0:
                 target = self._of_atom(u, atom)
             else:
                 continue

@@ -6,8 +6,11 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from relive.diff.atoms import Atoms, Kind
-from relive.elf.ehframe import Cie, Fde, parse_eh_frame
+from relive.elf.ehframe import parse_cie_at, parse_fde_at
 from relive.link.model import Selection
 
 
@@ -36,36 +39,38 @@ def collect(selection: Selection) -> list[Record]:
 
 
 def _collect_unit(atoms: Atoms, u: int, sections: set[int], records: list[Record]) -> None:
+    """Only the records of placed code are parsed: a C++ unit has thousands of others. A record is found by its first
+    relocation, which is that of pc_begin, eight bytes behind the record's start (32-bit form; gcc and clang make no
+    other)."""
     obj = atoms.object
     rel = atoms.eh_relocations
-    for eh in [i for i, name in enumerate(obj.section_names) if name == ".eh_frame"]:
-        data = obj.content(eh)
-        at_offset = {int(rel["offset"][r]): r for r in range(len(rel)) if rel["section"][r] == eh}
-        parsed = parse_eh_frame(data)
-        cies = {record.offset: record for record in parsed if isinstance(record, Cie)}
-        placed: dict[int, int] = {}
-        for record in parsed:
-            if not isinstance(record, Fde):
-                continue
-            row = at_offset.get(record.pc_begin)
-            if row is None or int(obj.symbol_sections[rel["symbol"][row]]) not in sections:
-                continue
-            if record.cie not in placed:
-                cie = cies[record.cie]
-                rows = tuple(
-                    (o - cie.offset, r) for o, r in at_offset.items() if cie.offset <= o < cie.offset + cie.size
-                )
-                placed[record.cie] = len(records)
-                records.append(Record(u, data[cie.offset : cie.offset + cie.size], rows, -1, 0, 0))
-            fields = (record.pc_begin, record.lsda)
-            rows = tuple((f - record.offset, at_offset[f]) for f in fields if f is not None and f in at_offset)
-            content = data[record.offset : record.offset + record.size]
-            records.append(
-                Record(
-                    u, content, rows, placed[record.cie],
-                    record.cie_pointer - record.offset, record.pc_begin - record.offset,
-                )
-            )  # fmt: skip
+    target = obj.symbol_sections[rel["symbol"]]
+    placed: dict[tuple[int, int], int] = {}
+    for row in np.flatnonzero(np.isin(target, list(sections))).tolist():
+        section = int(rel["section"][row])
+        data = obj.content(section)
+        fde = parse_fde_at(data, int(rel["offset"][row]) - 8)
+        if fde is None or fde.pc_begin != int(rel["offset"][row]):
+            continue
+        if (section, fde.cie) not in placed:
+            cie = parse_cie_at(data, fde.cie)
+            rows = _rows_within(rel, section, cie.offset, cie.size)
+            placed[(section, fde.cie)] = len(records)
+            records.append(Record(u, data[cie.offset : cie.offset + cie.size], rows, -1, 0, 0))
+        rows = _rows_within(rel, section, fde.offset, fde.size)
+        content = data[fde.offset : fde.offset + fde.size]
+        cie_at = placed[(section, fde.cie)]
+        records.append(Record(u, content, rows, cie_at, fde.cie_pointer - fde.offset, fde.pc_begin - fde.offset))
+
+
+def _rows_within(rel: npt.NDArray[np.void], section: int, start: int, size: int) -> tuple[tuple[int, int], ...]:
+    """(offset in the record, row) of the relocations of a record."""
+    first = int(np.searchsorted(rel["section"], section, "left"))
+    last = int(np.searchsorted(rel["section"], section, "right"))
+    offsets = rel["offset"][first:last]
+    low = first + int(np.searchsorted(offsets, start, "left"))
+    high = first + int(np.searchsorted(offsets, start + size, "left"))
+    return tuple((int(rel["offset"][r]) - start, r) for r in range(low, high))
 
 
 def total_size(records: list[Record]) -> int:

@@ -193,8 +193,8 @@ class Engine:
         refusals: list[Refusal] = []
         notes: list[str] = []
         changes = self._changes(compiled, baselines, everything, refusals)
+        self._types.check([(c.comparison, c.verdict, c.unit.source) for c in changes])
         for change in changes:
-            self._types.check(change.comparison, change.verdict, change.unit.source)
             refusals += change.verdict.refusals
             notes += change.verdict.notes
         types = tuple(dict.fromkeys(t for c in changes for t in c.verdict.types))
