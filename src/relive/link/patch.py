@@ -126,7 +126,8 @@ class Prepared:
         relocator = Relocator(base, self.layout, self._scope, self._address)
         contents = self._relocate_blocks(relocator)
         stores = tuple(self._stores(relocator))
-        file = self._write(relocator, contents, soname) if self.size else b""
+        file = self._write(relocator, contents, soname, debug_info=self._debug) if self.size else b""
+        self._written = (relocator, contents, soname)
         functions = self._functions()
         return LinkedPatch(
             base=base,
@@ -253,9 +254,14 @@ class Prepared:
                     result.append((name, start, new.size(atom)))
         return tuple(result)
 
+    def with_debug_info(self) -> bytes:
+        """The file of the last `at` once more, now with debug sections; what is loaded of it is the same."""
+        relocator, contents, soname = self._written
+        return self._write(relocator, contents, soname, debug_info=True)
+
     # --- the file ------------------------------------------------------------------------------------------------
 
-    def _write(self, relocator: Relocator, contents: list[bytearray], soname: str) -> bytes:
+    def _write(self, relocator: Relocator, contents: list[bytearray], soname: str, *, debug_info: bool) -> bytes:
         base, plan = self._base, self.layout
         read_only = bytearray(plan.read_only_size)
         text = bytearray(plan.text[1])
@@ -281,7 +287,7 @@ class Prepared:
             segments.append(Segment(base + plan.data[0], bytes(data), plan.data[1], c.PF_R | c.PF_W))
         sections = self._sections()
         symbols = self._symbols(sections)
-        if self._debug:
+        if debug_info:
             sections += debug.sections(self.selection, self._debug_address)
         build_id = hashlib.blake2b(bytes(text) + bytes(read_only) + soname.encode(), digest_size=20).digest()
         return write_shared_object(

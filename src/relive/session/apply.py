@@ -50,6 +50,8 @@ class Applied:
     globals: dict[str, dict[bytes, Address]] = field(default_factory=dict)
     memory: tuple[tuple[str, int, int], ...] = ()
     pause_us: float = 0.0
+    unfinished: list[tuple[Path, Prepared]] = field(default_factory=list)
+    """Loaded files that still want their debug sections."""
 
 
 def apply(
@@ -91,7 +93,17 @@ def apply(
     applied.memory = tuple((_name(number, i), one.base, one.size) for i, (_, one) in enumerate(linked) if one.size)
     for patch, one in linked:
         _note_addresses(applied, patch, one)
+    applied.unfinished = [
+        (workdir / _name(number, i), patch.prepared) for i, (patch, one) in enumerate(linked) if one.size
+    ]
     return applied
+
+
+def finish_file(path: Path, prepared: Prepared) -> None:
+    """Gives a loaded file its debug sections. It is written over itself: the pages that the program has mapped get the
+    bytes that they have, except for the place of the section headers, which only debuggers read."""
+    with path.open("r+b") as file:
+        file.write(prepared.with_debug_info())
 
 
 def _note_addresses(applied: Applied, patch: ModulePatch, one: LinkedPatch) -> None:

@@ -106,11 +106,15 @@ class Engine:
         self._number = 0
         self._serial = 0
         """Of patch files: never used twice, for the loader takes a known name for a known library."""
+        self._debugged = False
+        """Whether a debugger looks on: it reads a patch the moment it is loaded."""
         self._far: set[str] = set()
         """Units that must be compiled to reach data of libraries through the GOT."""
         self._new_units: dict[str, Compiled] = {}
         """Compiled units that the program does not use yet."""
         self._idle: list[Unit] = []
+        self._unfinished: list[tuple[Path, PreparedPatch]] = []
+        """Patch files whose debug sections are written when there is time."""
         self._last: Reload | None = None
         self._last_plan: list[str] = []
 
@@ -175,6 +179,7 @@ class Engine:
 
         # Which units were made from these files, and what runs of them now.
         self._refresh_modules()
+        self._debugged = is_traced(self.target.pid)
         units = list(self.project.units.values()) if everything else self._units_of(files)
         baselines = {unit.key: self._baselines.get(unit) for unit in units}
         if everything:
@@ -231,6 +236,7 @@ class Engine:
         except RefusedError as error:
             return self._end(result, "refused", clock, refusals=error.refusals)
         clock.lap("apply")
+        self._unfinished += applied.unfinished if not self._debugged else []
         self._record(changes, patches, applied, files, names)
         self._active_notes(notes, applied)
         result = replace(result, generation=self._number, pause_us=applied.pause_us, notes=tuple(notes))
@@ -319,17 +325,17 @@ class Engine:
             ]
             if not links:
                 continue
-            prepared = prepare(links, module)
+            prepared = prepare(links, module, debug_info=self._debugged)
             while drawn := self._draw_in(prepared, module):
                 changes += drawn
                 links += [_link_unit(change, change.baseline.residences[0]) for change in drawn]
-                prepared = prepare(links, module)
+                prepared = prepare(links, module, debug_info=self._debugged)
             if any(r.code == "initialisers-mixed" for r in prepared.refusals):
                 links = self._separate_initialisers(prepared, links, changes)
-                prepared = prepare(links, module)
+                prepared = prepare(links, module, debug_info=self._debugged)
             if prepared.references.far:
                 links = self._recompile_far(links, prepared.references.far, changes, cancelled)
-                prepared = prepare(links, module)
+                prepared = prepare(links, module, debug_info=self._debugged)
                 for u in sorted(prepared.references.far):
                     prepared.selection.refusals.append(_out_of_reach(links[u].source))
             patches.append(ModulePatch(module, prepared))
@@ -487,6 +493,9 @@ class Engine:
     def idle(self) -> bool:
         """One slice of background work: the reader of debug information is compiled before it is needed; the user's
         objects are secured before a later build replaces them."""
+        if self._unfinished:
+            apply.finish_file(*self._unfinished.pop())
+            return True
         if not self._types.ready:
             self._types.prepare()
             return True
@@ -533,6 +542,15 @@ def _out_of_reach(source: str) -> Refusal:
         "it uses a library's data directly, further than 2 GB away",
         "compile it with -fPIC, or restart the program", source,
     )  # fmt: skip
+
+
+def is_traced(pid: int) -> bool:
+    """Whether a debugger is attached to a process."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    return any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in status.splitlines())
 
 
 def _last_edit(unit: Unit) -> float:

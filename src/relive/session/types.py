@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -45,6 +46,8 @@ class TypeCheck:
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         self._reader: Reader | None = None
+        self._worker = ThreadPoolExecutor(1, "relive-types")
+        self._coming: dict[int, Future[DebugInfo | None]] = {}
         self._infos: weakref.WeakKeyDictionary[ElfObject, DebugInfo | None] = weakref.WeakKeyDictionary()
 
     @property
@@ -60,20 +63,34 @@ class TypeCheck:
     def info(self, obj: ElfObject) -> DebugInfo | None:
         """Debug information of an object; None when it has none. FormatError for what cannot be read."""
         if obj not in self._infos:
-            self.prepare()
-            assert self._reader is not None
-            try:
-                self._infos[obj] = self._reader.read(obj.data)
-            except NoDebugInfoError:
-                self._infos[obj] = None
+            coming = self._coming.pop(id(obj), None)
+            self._infos[obj] = coming.result() if coming is not None else self._read(obj)
         return self._infos[obj]
+
+    def prefetch(self, obj: ElfObject) -> None:
+        """Begins to read, beside what the caller does next: the reader is C and does not hold Python up."""
+        if obj not in self._infos and id(obj) not in self._coming:
+            self._coming[id(obj)] = self._worker.submit(self._read, obj)
+
+    def _read(self, obj: ElfObject) -> DebugInfo | None:
+        self.prepare()
+        assert self._reader is not None
+        try:
+            info = self._reader.read(obj.data)
+        except NoDebugInfoError:
+            return None
+        _ = info.variables, info.function_rows, info.type_table()
+        return info
 
     # --- identities ----------------------------------------------------------------------------------------------
 
     def atoms(self, old: Atoms, obj: ElfObject, interner: Interner, verdict: Verdict, source: str) -> Atoms:
         """The atoms of a new object under the names of the old one where the compiler numbered them anew."""
+        self.prefetch(obj)
+        new = Atoms(obj, interner)
         renames = self._static_renames(old, obj, verdict, source)
-        new = Atoms(obj, interner, renames)
+        if renames:
+            new = Atoms(obj, interner, renames)
         lambdas = match_lambdas(old, new, self._changed_captures(old.object, obj))
         if lambdas.renames:
             new = Atoms(obj, interner, {**renames, **lambdas.renames})
