@@ -67,7 +67,9 @@ class Live:
     @property
     def ready(self) -> Event:
         """The `ready` event, waited for."""
-        return self.wait_event(lambda event: event["event"] == "ready", "ready", since=0)
+        event = self.wait_event(lambda event: event["event"] == "ready" or _is_hopeless(event), "ready", since=0)
+        assert event["event"] == "ready", event["message"]
+        return event
 
     def wait_event(self, wanted: Callable[[Event], bool], what: str, since: int | None = None) -> Event:
         """The first event that fits after the last one returned (or from index ``since``)."""
@@ -211,6 +213,11 @@ def live(
 def relive() -> tuple[str, ...]:
     """The command, by the Python that runs the tests."""
     return (sys.executable, "-c", "from relive.cli.main import entry; entry()")
+
+
+def _is_hopeless(event: Event) -> bool:
+    """relive told why there will be no reloads; the program runs on all the same."""
+    return event["event"] == "notice" and str(event["message"]).startswith("no reloads:")
 
 
 def free_port() -> int:
