@@ -85,7 +85,7 @@ def find_compiler(compiler: str) -> list[str]:
 def _key(sources: Sequence[Path], command: Sequence[str], flags: Sequence[str]) -> str:
     """Hash of everything the result depends on; the compiler by identity of its files, as asking it would cost 5 ms."""
     digest = hashlib.sha256()
-    headers = sorted({header for source in sources for header in source.parent.glob("*.h")})
+    headers = sorted(header for folder in {source.parent for source in sources} for header in folder.glob("*.h"))
     for path in (*sources, *headers):
         content = path.read_bytes()
         digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
