@@ -25,7 +25,7 @@ def parser(verb: str, description: str, *, usage: str = "", epilog: str = "") ->
         prog=f"relive {verb}",
         description=description,
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_formatter,
         allow_abbrev=False,
     )
     made.add_argument("-C", dest="directory", metavar="DIR", help="act as if started in DIR")
@@ -109,6 +109,12 @@ def show_reload(answer: dict[str, Any], arguments: argparse.Namespace) -> int:
         else:
             face(reload_from_json(event))
     return int(answer["exit"])
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    # With a width: each argument that is added makes a formatter, and each would ask the terminal.
+    columns = os.environ.get("COLUMNS", "")
+    return argparse.RawDescriptionHelpFormatter(prog, width=int(columns) if columns.isdigit() else 100)
 
 
 def _help(name: str) -> str:
