@@ -59,7 +59,7 @@ class TargetError(ReliveError):
     code = "target"
 
 
-class TargetGone(TargetError):
+class TargetGone(TargetError):  # noqa: N818 - it reads as what happened
     """The program ended while we talked to it."""
 
     code = "target-gone"

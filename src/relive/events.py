@@ -1,4 +1,4 @@
-"""The one stream that every face reads: frozen records, one JSON object a line. Imports nothing of relive but `Refusal`.
+"""The one stream that every face reads: frozen records, one JSON object a line. Imports only `Refusal` of relive.
 
 The fields are fixed in docs/events.md (schema: docs/events.schema.json); faces add no knowledge of their own."""
 
