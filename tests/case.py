@@ -98,16 +98,18 @@ def read_directives(path: Path, combination: str) -> dict[str, str]:
     """The directives of a case that hold for a combination such as ``gcc-O2``."""
     main = next(p for p in (path / "v1" / "main.c", path / "v1" / "main.cpp") if p.exists())
     parts = {combination, *combination.split("-")}
-    result: dict[str, str] = {}
+    general: dict[str, str] = {}
+    limited: dict[str, str] = {}
     for line in main.read_text().splitlines():
         if not line.startswith("// ") or ": " not in line:
             continue
         key, value = line[3:].split(": ", 1)
         key, _, limit = key.strip().partition("@")
-        if limit and limit not in parts:
-            continue
-        result[key] = value.strip() if limit or key not in result else f"{result[key]} {value.strip()}"
-    return result
+        if limit in parts:
+            limited[key] = value.strip()
+        elif not limit:
+            general[key] = f"{general.get(key, '')} {value.strip()}".strip()
+    return general | limited
 
 
 def names() -> list[str]:

@@ -231,8 +231,20 @@ def _statics(info: DebugInfo, obj: ElfObject) -> list[Static]:
             continue
         symbol = names.get((v.location.section, v.location.value))
         if symbol is not None:
-            result.append(Static(symbol, v.owner, v.block_path, v.plain, v.ordinal, v.type))
+            owner = _owner_in(symbol, v.plain.encode()) or v.owner
+            result.append(Static(symbol, owner, v.block_path, v.plain, v.ordinal, v.type))
     return result
+
+
+def _owner_in(symbol: bytes, plain: bytes) -> str:
+    """The function that a static's symbol itself names: C++ mangles it, clang writes `function.name` for C. It is
+    surer than debug information, where clang leaves a function without a name that was inlined everywhere. "" when the
+    symbol names none (gcc's `name.0`)."""
+    mangled = b"E%d%s" % (len(plain), plain)
+    if symbol.startswith(b"_ZZ") and mangled in symbol:
+        return symbol[: symbol.rfind(mangled)].decode()
+    owner, dot, _ = symbol.partition(b"." + plain)
+    return owner.decode() if dot and owner else ""
 
 
 def _symbol(atoms: Atoms, variable: VariableRecord) -> bytes | None:

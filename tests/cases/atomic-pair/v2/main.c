@@ -7,8 +7,8 @@ enum { THREADS = 4 };
 static _Atomic long rounds[THREADS];
 static _Atomic int transitions[THREADS];
 
-__attribute__((noinline)) int left(void) { __asm__ volatile(""); return 2; }
-__attribute__((noinline)) int right(void) { __asm__ volatile(""); return 2; }
+__attribute__((noinline)) int left(void) { int v = 2; __asm__ volatile("" : "+r"(v)); return v; }
+__attribute__((noinline)) int right(void) { int v = 2; __asm__ volatile("" : "+r"(v)); return v; }
 
 static void *worker(void *data) {
     int me = (int)(long)data, last = 0;

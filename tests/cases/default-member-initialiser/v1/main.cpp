@@ -6,10 +6,11 @@
 struct Unit { int hp = 10; const char *name = "grunt"; };
 
 static Unit old_one;
+static Unit *volatile kept = &old_one;
 
 void step(void) {
     Unit fresh;
-    printf("old=%d\n%c\nfresh %d %s\n", old_one.hp, old_one.name[0], fresh.hp, fresh.name);
+    printf("old=%d\n%c\nfresh %d %s\n", kept->hp, kept->name[0], fresh.hp, fresh.name);
 }
 
 CASE_MAIN

@@ -1,4 +1,5 @@
 // case: exceptions from new code into old frames and from old code through new frames, with destructors on the way
+// expect@gcc-O2: applied|refused:no-safe-moment
 // also: gcc-O2 clang-O0 clang-O2
 #include "case.h"
 #include "parts.h"
@@ -21,19 +22,18 @@ __attribute__((noinline)) static void changed_middle() {
 
 void changed_callback(void) { changed_thrower(1); }
 
-int main(void) {
-    while (case_next()) {
-        try {
-            changed_thrower(1);
-        } catch (const std::exception &e) {
-            printf("main caught %s\n", e.what());
-        }
-        try {
-            changed_middle();
-        } catch (int n) {
-            printf("main caught %d\n", n);
-        }
-        old_catcher(changed_callback);
+void step(void) {
+    try {
+        changed_thrower(1);
+    } catch (const std::exception &e) {
+        printf("main caught %s\n", e.what());
     }
-    return 0;
+    try {
+        changed_middle();
+    } catch (int n) {
+        printf("main caught %d\n", n);
+    }
+    old_catcher(changed_callback);
 }
+
+CASE_MAIN

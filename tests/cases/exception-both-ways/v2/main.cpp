@@ -20,19 +20,18 @@ __attribute__((noinline)) static void changed_middle() {
 
 void changed_callback(void) { changed_thrower(1); }
 
-int main(void) {
-    while (case_next()) {
-        try {
-            changed_thrower(1);
-        } catch (const std::exception &e) {
-            printf("main caught %s\n", e.what());
-        }
-        try {
-            changed_middle();
-        } catch (int n) {
-            printf("main caught %d\n", n);
-        }
-        old_catcher(changed_callback);
+void step(void) {
+    try {
+        changed_thrower(1);
+    } catch (const std::exception &e) {
+        printf("main caught %s\n", e.what());
     }
-    return 0;
+    try {
+        changed_middle();
+    } catch (int n) {
+        printf("main caught %d\n", n);
+    }
+    old_catcher(changed_callback);
 }
+
+CASE_MAIN

@@ -1,4 +1,5 @@
 // case: new globals with constructors beside existing ones of the same unit: constructed once, the old ones never again
+// expect@O2: applied|refused:initialisers-mixed
 // also: gcc-O2 clang-O0 clang-O2
 // undo: no
 #include "case.h"

@@ -12,7 +12,9 @@ static std::atomic<int> seen[THREADS];
 
 __attribute__((noinline)) static int leaf(int x) {
     if (x % 64 == 0) throw std::runtime_error("leaf");
-    return 2;
+    int value = 2;
+    __asm__ volatile("" : "+r"(value)); // not a constant to the callers
+    return value;
 }
 
 __attribute__((noinline)) static int branch(int x) {

@@ -1,4 +1,5 @@
 // case: a static variable keeps its value, also where the new code stores a constant into one (PC32 with addend -8)
+// undone@O2: count=43,44
 // also: gcc-O2 clang-O0 clang-O2
 // then: count=12,22,32,42 mode=7,7,7,7
 // undone: count=43,44 mode=7,7 trio=1/9/3,1/9/3
