@@ -22,11 +22,9 @@ _Noreturn void fail(Dwarf *r, const char *format, ...)
 void *grow(Dwarf *r, void *old, uint64_t *cap, uint64_t need, uint64_t item)
 {
     uint64_t wanted = *cap ? *cap * 2 : 64;
-    if (wanted < need)
-        wanted = need;
+    if (wanted < need) wanted = need;
     void *p = wanted > UINT32_MAX ? NULL : realloc(old, wanted * item);
-    if (!p)
-        fail(r, "out of memory");
+    if (!p) fail(r, "out of memory");
     *cap = wanted;
     return p;
 }
@@ -35,8 +33,7 @@ void *own(Dwarf *r, uint64_t size)
 {
     void **slot = PUSH(r, r->owned);
     *slot = calloc(1, size ? size : 1);
-    if (!*slot)
-        fail(r, "out of memory");
+    if (!*slot) fail(r, "out of memory");
     return *slot;
 }
 
@@ -60,15 +57,13 @@ char *arena(Dwarf *r, uint64_t size)
 static uint64_t slot_of(const Map *m, uint64_t key)
 {
     uint64_t i = (key * 0x9e3779b97f4a7c15u) >> 20;
-    while (m->keys[i & m->mask] && m->keys[i & m->mask] != key)
-        i++;
+    while (m->keys[i & m->mask] && m->keys[i & m->mask] != key) i++;
     return i & m->mask;
 }
 
 uint32_t map_get(const Map *m, uint64_t key)
 {
-    if (!m->keys)
-        return NONE;
+    if (!m->keys) return NONE;
     uint64_t i = slot_of(m, key);
     return m->keys[i] ? m->values[i] : NONE;
 }
@@ -132,8 +127,7 @@ static Elf64_Shdr header(const Dwarf *r, uint64_t index)
 
 static const uint8_t *content(Dwarf *r, const Elf64_Shdr *h)
 {
-    if (h->sh_type == SHT_NOBITS)
-        return r->data;
+    if (h->sh_type == SHT_NOBITS) return r->data;
     if (h->sh_offset > r->size || h->sh_size > r->size - h->sh_offset)
         fail(r, "truncated: a section ends behind the end of the file");
     return r->data + h->sh_offset;
@@ -144,15 +138,12 @@ static void note_packed(Dwarf *r, Section *s, bool old_style)
 {
     Packed p = {.kind = ELFCOMPRESS_ZLIB};
     if (old_style) {
-        if (s->size < 12 || memcmp(s->data, "ZLIB", 4))
-            fail(r, "a .zdebug section without its header");
-        for (unsigned i = 4; i < 12; i++)
-            p.size = p.size << 8 | s->data[i];
+        if (s->size < 12 || memcmp(s->data, "ZLIB", 4)) fail(r, "a .zdebug section without its header");
+        for (unsigned i = 4; i < 12; i++) p.size = p.size << 8 | s->data[i];
         p.data = s->data + 12;
         p.packed = s->size - 12;
     } else {
-        if (s->size < sizeof(Elf64_Chdr))
-            fail(r, "a compressed section without its header");
+        if (s->size < sizeof(Elf64_Chdr)) fail(r, "a compressed section without its header");
         p.kind = (uint32_t)get(s->data, 4);
         p.size = get(s->data + 8, 8);
         p.data = s->data + sizeof(Elf64_Chdr);
@@ -162,7 +153,8 @@ static void note_packed(Dwarf *r, Section *s, bool old_style)
     s->packed = (uint32_t)r->packed.n;
 }
 
-static const char *const NAMES[D_COUNT] = {"abbrev", "str", "line", "line_str", "str_offsets", "addr", "ranges", "rnglists"};
+static const char *const NAMES[D_COUNT] = {"abbrev",      "str",  "line",   "line_str",
+                                           "str_offsets", "addr", "ranges", "rnglists"};
 
 static void note_debug(Dwarf *r, const char *name, const Elf64_Shdr *h, uint32_t index)
 {
@@ -174,15 +166,12 @@ static void note_debug(Dwarf *r, const char *name, const Elf64_Shdr *h, uint32_t
         target = PUSH(r, r->infos);
     } else {
         for (unsigned i = 0; i < D_COUNT; i++)
-            if (!strcmp(rest, NAMES[i]) && !r->debug[i].index)
-                target = &r->debug[i];
+            if (!strcmp(rest, NAMES[i]) && !r->debug[i].index) target = &r->debug[i];
     }
-    if (!target)
-        return;
+    if (!target) return;
     s.types = rest[0] == 't';
     *target = s;
-    if (old_style || (h->sh_flags & SHF_COMPRESSED))
-        note_packed(r, target, old_style);
+    if (old_style || (h->sh_flags & SHF_COMPRESSED)) note_packed(r, target, old_style);
 }
 
 static void note_symbols(Dwarf *r, const Elf64_Shdr *h, bool extended)
@@ -201,13 +190,13 @@ void elf_open(Dwarf *r, const uint8_t *data, uint64_t size)
     Elf64_Ehdr e;
     r->data = data;
     r->size = size;
-    if (size < sizeof e || memcmp(data, ELFMAG, SELFMAG))
-        fail(r, "not an ELF file");
+    if (size < sizeof e || memcmp(data, ELFMAG, SELFMAG)) fail(r, "not an ELF file");
     memcpy(&e, data, sizeof e);
     if (e.e_ident[EI_CLASS] != ELFCLASS64 || e.e_ident[EI_DATA] != ELFDATA2LSB || e.e_machine != EM_X86_64)
         fail(r, "not an x86-64 ELF file");
     r->relocatable = e.e_type == ET_REL;
-    if (e.e_shoff == 0 || e.e_shentsize != sizeof(Elf64_Shdr) || e.e_shoff > size || size - e.e_shoff < sizeof(Elf64_Shdr))
+    if (e.e_shoff == 0 || e.e_shentsize != sizeof(Elf64_Shdr) || e.e_shoff > size ||
+        size - e.e_shoff < sizeof(Elf64_Shdr))
         fail(r, "no section headers");
     r->headers = data + e.e_shoff;
     Elf64_Shdr first = header(r, 0);
@@ -215,8 +204,7 @@ void elf_open(Dwarf *r, const uint8_t *data, uint64_t size)
     if (r->header_count > (size - e.e_shoff) / sizeof(Elf64_Shdr))
         fail(r, "truncated: the section headers end behind the end of the file");
     uint64_t names_at = e.e_shstrndx == SHN_XINDEX ? first.sh_link : e.e_shstrndx;
-    if (names_at >= r->header_count)
-        fail(r, "no section names");
+    if (names_at >= r->header_count) fail(r, "no section names");
     Elf64_Shdr names_header = header(r, names_at);
     const char *names = (const char *)content(r, &names_header);
     if (names_header.sh_size == 0 || names_header.sh_type != SHT_STRTAB || names[names_header.sh_size - 1])
@@ -224,12 +212,11 @@ void elf_open(Dwarf *r, const uint8_t *data, uint64_t size)
     r->rela_of = own(r, r->header_count * sizeof *r->rela_of);
     for (uint32_t i = 1; i < r->header_count; i++) {
         Elf64_Shdr h = header(r, i);
-        if (h.sh_type == SHT_RELA && r->relocatable && h.sh_info < r->header_count)
-            r->rela_of[h.sh_info] = i;
+        if (h.sh_type == SHT_RELA && r->relocatable && h.sh_info < r->header_count) r->rela_of[h.sh_info] = i;
         else if (h.sh_type == SHT_SYMTAB || h.sh_type == SHT_SYMTAB_SHNDX)
             note_symbols(r, &h, h.sh_type == SHT_SYMTAB_SHNDX);
-        else if (h.sh_name < names_header.sh_size && names[h.sh_name] == '.'
-                 && (!strncmp(names + h.sh_name, ".debug_", 7) || !strncmp(names + h.sh_name, ".zdebug_", 8)))
+        else if (h.sh_name < names_header.sh_size && names[h.sh_name] == '.' &&
+                 (!strncmp(names + h.sh_name, ".debug_", 7) || !strncmp(names + h.sh_name, ".zdebug_", 8)))
             note_debug(r, names + h.sh_name, &h, i);
     }
 }
@@ -237,8 +224,7 @@ void elf_open(Dwarf *r, const uint8_t *data, uint64_t size)
 /* ---- relocations ---- */
 static bool symbol(const Dwarf *r, uint64_t index, Elf64_Sym *out)
 {
-    if (index >= r->symbol_count)
-        return false;
+    if (index >= r->symbol_count) return false;
     memcpy(out, r->symtab + index * sizeof *out, sizeof *out);
     return true;
 }
@@ -268,32 +254,28 @@ static void relocate(Dwarf *r, Section *s, const Elf64_Shdr *h)
         memcpy(&rela, rows + i * sizeof rela, sizeof rela);
         uint32_t type = (uint32_t)ELF64_R_TYPE(rela.r_info);
         unsigned width = type == R_X86_64_64 || type == R_X86_64_DTPOFF64 ? 8 : 4;
-        if (type == R_X86_64_NONE)
-            continue;
-        if (type != R_X86_64_64 && type != R_X86_64_32 && type != R_X86_64_32S && type != R_X86_64_DTPOFF32 && type != R_X86_64_DTPOFF64)
+        if (type == R_X86_64_NONE) continue;
+        if (type != R_X86_64_64 && type != R_X86_64_32 && type != R_X86_64_32S && type != R_X86_64_DTPOFF32 &&
+            type != R_X86_64_DTPOFF64)
             fail(r, "unknown relocation type %u in a debug section", type);
         if (rela.r_offset > s->size || s->size - rela.r_offset < width || !symbol(r, ELF64_R_SYM(rela.r_info), &target))
             fail(r, "a relocation of a debug section points nowhere");
         uint64_t value = target.st_value + (uint64_t)rela.r_addend;
         memcpy(copy + rela.r_offset, &value, width);
-        if (type == R_X86_64_32 || type == R_X86_64_32S)
-            continue;
-        if (s->reloc_count && s->relocs[s->reloc_count - 1].off > rela.r_offset)
-            sorted = false;
-        s->relocs[s->reloc_count++] = (Reloc){.off = rela.r_offset, .addend = rela.r_addend, .symbol = (uint32_t)ELF64_R_SYM(rela.r_info)};
+        if (type == R_X86_64_32 || type == R_X86_64_32S) continue;
+        if (s->reloc_count && s->relocs[s->reloc_count - 1].off > rela.r_offset) sorted = false;
+        s->relocs[s->reloc_count++] =
+            (Reloc){.off = rela.r_offset, .addend = rela.r_addend, .symbol = (uint32_t)ELF64_R_SYM(rela.r_info)};
     }
-    if (!sorted)
-        qsort(s->relocs, s->reloc_count, sizeof *s->relocs, by_offset);
+    if (!sorted) qsort(s->relocs, s->reloc_count, sizeof *s->relocs, by_offset);
 }
 
 const Section *prepare(Dwarf *r, Section *s)
 {
-    if (s->prepared)
-        return s;
+    if (s->prepared) return s;
     if (s->packed) {
         const Packed *p = &r->packed.v[s->packed - 1];
-        if (!p->unpacked)
-            fail(r, "a compressed section was not unpacked");
+        if (!p->unpacked) fail(r, "a compressed section was not unpacked");
         s->data = p->unpacked;
         s->size = p->size;
     }
@@ -310,10 +292,8 @@ const Reloc *reloc_at(const Section *s, uint64_t off)
     uint64_t low = 0, high = s->reloc_count;
     while (low < high) {
         uint64_t middle = (low + high) / 2;
-        if (s->relocs[middle].off < off)
-            low = middle + 1;
-        else
-            high = middle;
+        if (s->relocs[middle].off < off) low = middle + 1;
+        else high = middle;
     }
     return low < s->reloc_count && s->relocs[low].off == off ? &s->relocs[low] : NULL;
 }
@@ -324,15 +304,13 @@ Loc locate(Dwarf *r, const Section *s, uint64_t off, uint64_t value)
     Loc loc = {.value = value};
     Elf64_Sym target;
     const Reloc *found = r->relocatable ? reloc_at(s, off) : NULL;
-    if (!found || !symbol(r, found->symbol, &target))
-        return loc;
+    if (!found || !symbol(r, found->symbol, &target)) return loc;
     loc.symbol = found->symbol;
     loc.addend = found->addend;
     loc.section = target.st_shndx;
     if (target.st_shndx == SHN_XINDEX && found->symbol < r->symtab_shndx_count)
         loc.section = (uint32_t)get(r->symtab_shndx + 4 * (uint64_t)found->symbol, 4);
-    else if (target.st_shndx >= SHN_LORESERVE)
-        loc.section = 0;
+    else if (target.st_shndx >= SHN_LORESERVE) loc.section = 0;
     return loc;
 }
 

@@ -6,8 +6,7 @@
 /* After a failure nothing more is answered: tables may be half made. */
 #define ENTER(d)                                                                                                       \
     do {                                                                                                               \
-        if ((d)->error[0] || setjmp((d)->jump))                                                                        \
-            return -1;                                                                                                 \
+        if ((d)->error[0] || setjmp((d)->jump)) return -1;                                                             \
         (d)->buf_depth = 0;                                                                                            \
     } while (0)
 
@@ -31,8 +30,7 @@ EXPORT int relive_dwarf_open(Dwarf *d, const uint8_t *data, uint64_t size)
 /* The compressed sections, which the caller unpacks (so we need no zlib to build) and gives back before the index. */
 EXPORT int relive_dwarf_packed(const Dwarf *d, uint64_t i, Packed *out)
 {
-    if (i >= d->packed.n)
-        return 0;
+    if (i >= d->packed.n) return 0;
     *out = d->packed.v[i];
     return 1;
 }
@@ -54,7 +52,8 @@ typedef struct {
 
 enum Table { TYPES, VARIABLES, FUNCTIONS, PARTS, UNITS, FILES, LINES };
 
-#define ROWS(vec) (Rows){(vec).v, (vec).n, sizeof *(vec).v}
+#define ROWS(vec)                                                                                                      \
+    (Rows) { (vec).v, (vec).n, sizeof *(vec).v }
 
 /* A table, made on the first request. The rows stay where they are until close (lines: until the next ones). */
 EXPORT int relive_dwarf_table(Dwarf *d, int table, Rows *out)
@@ -62,8 +61,7 @@ EXPORT int relive_dwarf_table(Dwarf *d, int table, Rows *out)
     ENTER(d);
     switch (table) {
     case TYPES:
-        if (!d->types_done)
-            make_types(d);
+        if (!d->types_done) make_types(d);
         d->types_done = true;
         *out = ROWS(d->type_rows);
         break;
@@ -78,8 +76,7 @@ EXPORT int relive_dwarf_table(Dwarf *d, int table, Rows *out)
         break;
     case FUNCTIONS:
     case PARTS:
-        if (!d->functions_done)
-            make_functions(d);
+        if (!d->functions_done) make_functions(d);
         d->functions_done = true;
         *out = table == FUNCTIONS ? ROWS(d->function_rows) : ROWS(d->part_rows);
         break;
@@ -98,8 +95,7 @@ EXPORT int relive_dwarf_table(Dwarf *d, int table, Rows *out)
 EXPORT int relive_dwarf_text(Dwarf *d, uint32_t type, int which, Str *out)
 {
     ENTER(d);
-    if (type >= d->types.n)
-        fail(d, "no such type");
+    if (type >= d->types.n) fail(d, "no such type");
     Buf *layout = buf_push(d), *vtable = buf_push(d);
     layout_type(d, type, layout, vtable, 0);
     *out = which ? (Str){vtable->p, vtable->n} : (Str){layout->p, layout->n};
@@ -128,20 +124,17 @@ EXPORT void relive_dwarf_close(Dwarf *d)
             free(d->tables.v[i]->skips);
         }
     for (uint64_t i = 0; i < d->bufs.n; i++)
-        if (d->bufs.v[i])
-            free(d->bufs.v[i]->p);
-    for (unsigned i = 0; d->seen && i < 2; i++)
-        free_map(&d->seen[i]);
-    Map *maps[] = {&d->table_of, &d->signature_of, &d->type_of, &d->type_named, &d->spelling_of, &d->contained_of, &d->spans_of};
-    for (unsigned i = 0; i < sizeof maps / sizeof *maps; i++)
-        free_map(maps[i]);
-    for (uint64_t i = 0; i < d->owned.n; i++)
-        free(d->owned.v[i]);
-    void *vectors[] = {d->infos.v, d->packed.v, d->units.v, d->tables.v, d->scopes.v, d->types.v, d->variables.v, d->functions.v,
-                       d->typedefs.v, d->stack.v, d->spellings.v, d->contained.v, d->virtuals.v, d->bufs.v, d->owned.v, d->type_rows.v,
-                       d->variable_rows.v, d->function_rows.v, d->part_rows.v, d->unit_rows.v, d->line_rows.v, d->files.v,
-                       d->directories.v, d->spans.v, d->closures.v};
-    for (unsigned i = 0; i < sizeof vectors / sizeof *vectors; i++)
-        free(vectors[i]);
+        if (d->bufs.v[i]) free(d->bufs.v[i]->p);
+    for (unsigned i = 0; d->seen && i < 2; i++) free_map(&d->seen[i]);
+    Map *maps[] = {&d->table_of,    &d->signature_of, &d->type_of, &d->type_named,
+                   &d->spelling_of, &d->contained_of, &d->spans_of};
+    for (unsigned i = 0; i < sizeof maps / sizeof *maps; i++) free_map(maps[i]);
+    for (uint64_t i = 0; i < d->owned.n; i++) free(d->owned.v[i]);
+    void *vectors[] = {d->infos.v,     d->packed.v,        d->units.v,         d->tables.v,    d->scopes.v,
+                       d->types.v,     d->variables.v,     d->functions.v,     d->typedefs.v,  d->stack.v,
+                       d->spellings.v, d->contained.v,     d->virtuals.v,      d->bufs.v,      d->owned.v,
+                       d->type_rows.v, d->variable_rows.v, d->function_rows.v, d->part_rows.v, d->unit_rows.v,
+                       d->line_rows.v, d->files.v,         d->directories.v,   d->spans.v,     d->closures.v};
+    for (unsigned i = 0; i < sizeof vectors / sizeof *vectors; i++) free(vectors[i]);
     free(d);
 }

@@ -1,15 +1,14 @@
 /* The rows of functions, and the pieces of code that make them up.
  *
- * A function has DW_AT_low_pc and a size, or a range list when its cold part was split off (gcc -O2): the first range is
- * the one that its symbol names. */
+ * A function has DW_AT_low_pc and a size, or a range list when its cold part was split off (gcc -O2): the first range
+ * is the one that its symbol names. */
 #include "reader.h"
 
 #include "codes.h"
 
 static void add_part(Dwarf *r, Loc low, uint64_t size)
 {
-    if (!size)
-        return;
+    if (!size) return;
     PartRow *part = PUSH(r, r->part_rows);
     *part = (PartRow){.loc = low, .size = size};
 }
@@ -31,12 +30,9 @@ static void read_ranges(Dwarf *r, const Unit *u, uint64_t off)
         memcpy(&low, s->data + off, 8);
         memcpy(&high, s->data + off + 8, 8);
         Loc from = locate(r, s, off, low), to = locate(r, s, off + 8, high);
-        if (!low && !high && !from.symbol && !to.symbol)
-            return;
-        if (low == UINT64_MAX)
-            base = to;
-        else
-            add_part(r, from.symbol ? from : moved(base, low), high - low);
+        if (!low && !high && !from.symbol && !to.symbol) return;
+        if (low == UINT64_MAX) base = to;
+        else add_part(r, from.symbol ? from : moved(base, low), high - low);
     }
     fail(r, "a range list does not end");
 }
@@ -53,8 +49,7 @@ static void read_rnglist(Dwarf *r, const Unit *u, const Val *v)
         memcpy(&off, s->data + at, u->offset_size);
         off += u->rnglists_base;
     }
-    if (off >= s->size)
-        fail(r, "a range list lies outside .debug_rnglists");
+    if (off >= s->size) fail(r, "a range list lies outside .debug_rnglists");
     const uint8_t *p = s->data + off, *end = s->data + s->size;
     Loc base = u->base_address, from;
     for (;;) {
@@ -75,13 +70,13 @@ static void read_rnglist(Dwarf *r, const Unit *u, const Val *v)
             b = read_uleb(r, &p, end);
             add_part(r, moved(base, a), b - a);
             break;
-        case 5: case 6: case 7: /* base_address, start_end, start_length */
+        case 5:
+        case 6:
+        case 7: /* base_address, start_end, start_length */
             a = read_fixed(r, &p, end, 8);
             from = locate(r, s, (uint64_t)(p - 8 - s->data), a);
-            if (kind == 5)
-                base = from;
-            else
-                add_part(r, from, kind == 6 ? read_fixed(r, &p, end, 8) - a : read_uleb(r, &p, end));
+            if (kind == 5) base = from;
+            else add_part(r, from, kind == 6 ? read_fixed(r, &p, end, 8) - a : read_uleb(r, &p, end));
             break;
         default: fail(r, "unknown entry 0x%x in a range list", (unsigned)kind);
         }
@@ -107,8 +102,7 @@ static void make_function(Dwarf *r, const Note *note)
     } else {
         read_ranges(r, d.unit, d.v[A_RANGES].u);
     }
-    if (r->part_rows.n == first)
-        return;
+    if (r->part_rows.n == first) return;
     FunctionRow row = {.unit = note->unit, .first_part = (uint32_t)first, .parts = (uint32_t)(r->part_rows.n - first)};
     row.loc = r->part_rows.v[first].loc;
     row.size = r->part_rows.v[first].size;
@@ -145,6 +139,5 @@ static void make_function(Dwarf *r, const Note *note)
 void make_functions(Dwarf *d)
 {
     d->function_rows.n = d->part_rows.n = 0;
-    for (uint64_t i = 0; i < d->functions.n; i++)
-        make_function(d, &d->functions.v[i]);
+    for (uint64_t i = 0; i < d->functions.n; i++) make_function(d, &d->functions.v[i]);
 }

@@ -33,8 +33,7 @@ static void read_root(Dwarf *r, Unit *u)
     u->name = die_text(r, &d, A_NAME);
     u->comp_dir = die_text(r, &d, A_COMP_DIR);
     u->producer = die_text(r, &d, A_PRODUCER);
-    if (HAS(&d, A_LOW))
-        u->base_address = address_of(r, &d, &d.v[A_LOW]);
+    if (HAS(&d, A_LOW)) u->base_address = address_of(r, &d, &d.v[A_LOW]);
 }
 
 static const uint8_t *read_header(Dwarf *r, Section *s, const uint8_t *p, bool types)
@@ -50,13 +49,11 @@ static const uint8_t *read_header(Dwarf *r, Section *s, const uint8_t *p, bool t
         u->offset_size = 8;
         length = read_fixed(r, &p, end, 8);
     }
-    if (length > (uint64_t)(end - p) || length == 0)
-        fail(r, "truncated: a unit ends behind the end of its section");
+    if (length > (uint64_t)(end - p) || length == 0) fail(r, "truncated: a unit ends behind the end of its section");
     end = p + length;
     u->end = s->base + (uint64_t)(end - s->data);
     u->version = (uint16_t)read_fixed(r, &p, end, 2);
-    if (u->version < 2 || u->version > 5)
-        fail(r, "DWARF version %u is not known", u->version);
+    if (u->version < 2 || u->version > 5) fail(r, "DWARF version %u is not known", u->version);
     uint64_t abbrev_offset, address_size;
     u->unit_type = types ? UNIT_TYPE : UNIT_COMPILE;
     if (u->version >= 5) {
@@ -67,8 +64,7 @@ static const uint8_t *read_header(Dwarf *r, Section *s, const uint8_t *p, bool t
         abbrev_offset = read_fixed(r, &p, end, u->offset_size);
         address_size = read_fixed(r, &p, end, 1);
     }
-    if (address_size != 8)
-        fail(r, "addresses of %u bytes are not known", (unsigned)address_size);
+    if (address_size != 8) fail(r, "addresses of %u bytes are not known", (unsigned)address_size);
     if (u->unit_type == UNIT_TYPE || u->unit_type == UNIT_SPLIT_TYPE) {
         u->signature = read_fixed(r, &p, end, 8);
         u->type_die = u->start + read_fixed(r, &p, end, u->offset_size);
@@ -81,8 +77,7 @@ static const uint8_t *read_header(Dwarf *r, Section *s, const uint8_t *p, bool t
         return end;
     }
     if (u->unit_type == UNIT_TYPE) {
-        if (u->type_die < u->die || u->type_die >= u->end)
-            fail(r, "a reference leaves its unit");
+        if (u->type_die < u->die || u->type_die >= u->end) fail(r, "a reference leaves its unit");
         map_put(r, &r->signature_of, u->signature ? u->signature : 1, (uint32_t)(r->units.n - 1));
     }
     u->abbrevs = abbrevs_at(r, abbrev_offset, u->offset_size, u->version);
@@ -94,8 +89,7 @@ static uint32_t open_scope(Dwarf *r, enum Kind kind, uint64_t off, uint32_t pare
 {
     Scope *s = PUSH(r, r->scopes);
     *s = (Scope){.off = off, .parent = parent, .unit = unit, .type = NONE, .kind = (uint8_t)kind};
-    if (kind == K_BLOCK && parent != NONE)
-        s->ordinal = r->scopes.v[parent].blocks++;
+    if (kind == K_BLOCK && parent != NONE) s->ordinal = r->scopes.v[parent].blocks++;
     return (uint32_t)(r->scopes.n - 1);
 }
 
@@ -103,17 +97,23 @@ static uint32_t open_scope(Dwarf *r, enum Kind kind, uint64_t off, uint32_t pare
 bool static_location(const Die *d)
 {
     const Val *v = &d->v[A_LOCATION];
-    if (!HAS(d, A_LOCATION) || v->u == 0)
-        return false;
+    if (!HAS(d, A_LOCATION) || v->u == 0) return false;
     switch (v->form) {
-    case FORM_EXPRLOC: case FORM_BLOCK: case FORM_BLOCK1: case FORM_BLOCK2: case FORM_BLOCK4: break;
+    case FORM_EXPRLOC:
+    case FORM_BLOCK:
+    case FORM_BLOCK1:
+    case FORM_BLOCK2:
+    case FORM_BLOCK4: break;
     default: return false; /* a location list: a register or a stack slot */
     }
     switch (v->p[0]) {
-    case OP_ADDR: case OP_ADDRX: case OP_GNU_ADDR_INDEX: return true;
+    case OP_ADDR:
+    case OP_ADDRX:
+    case OP_GNU_ADDR_INDEX: return true;
     case OP_CONST8U: return v->u >= 10 && (v->p[9] == OP_FORM_TLS_ADDRESS || v->p[9] == OP_GNU_PUSH_TLS);
     case OP_CONST4U: return v->u >= 6 && (v->p[5] == OP_FORM_TLS_ADDRESS || v->p[5] == OP_GNU_PUSH_TLS);
-    case OP_CONSTX: case OP_GNU_CONST_INDEX: return true; /* only used for thread-locals */
+    case OP_CONSTX:
+    case OP_GNU_CONST_INDEX: return true; /* only used for thread-locals */
     default: return false;
     }
 }
@@ -122,8 +122,7 @@ static uint32_t note_type(Dwarf *r, const Abbrev *a, uint64_t off, uint32_t scop
 {
     Type *t = PUSH(r, r->types);
     *t = (Type){.off = off, .unit = unit, .scope = scope, .tag = a->tag};
-    if (!(a->slots >> A_NAME & 1))
-        t->flags |= T_UNNAMED;
+    if (!(a->slots >> A_NAME & 1)) t->flags |= T_UNNAMED;
     return (uint32_t)(r->types.n - 1);
 }
 
@@ -137,14 +136,12 @@ static void walk(Dwarf *r, uint32_t unit)
     while (p < end) {
         uint64_t off = u->section->base + (uint64_t)(p - base), code = *p < 0x80 ? *p++ : read_uleb(r, &p, end);
         if (!code) { /* the end of a list of children */
-            if (r->stack.n == 0)
-                break;
+            if (r->stack.n == 0) break;
             if (r->stack.v[--r->stack.n]) {
                 r->scopes.v[scope].end = off + 1;
                 scope = r->scopes.v[scope].parent;
             }
-            if (r->stack.n == 0)
-                break;
+            if (r->stack.n == 0) break;
             continue;
         }
         const Abbrev *a = abbrev_of(r, u->abbrevs, code);
@@ -164,26 +161,23 @@ static void walk(Dwarf *r, uint32_t unit)
             break;
         }
         case K_FUNCTION:
-            if (a->slots >> A_DECLARATION & 1)
-                break;
+            if (a->slots >> A_DECLARATION & 1) break;
             if (a->slots & ((uint64_t)1 << A_LOW | (uint64_t)1 << A_RANGES))
                 *PUSH(r, r->functions) = (Note){.off = off, .scope = scope, .unit = unit};
             /* fall through */
-        case K_NAMESPACE: case K_BLOCK: case K_INLINED:
+        case K_NAMESPACE:
+        case K_BLOCK:
+        case K_INLINED:
             interesting = true;
-            if (a->children)
-                opened = open_scope(r, (enum Kind)a->kind, off, scope, unit);
+            if (a->children) opened = open_scope(r, (enum Kind)a->kind, off, scope, unit);
             break;
         case K_VARIABLE:
-            if (!(a->slots >> A_LOCATION & 1))
-                break;
+            if (!(a->slots >> A_LOCATION & 1)) break;
             die_fill(r, u, a, attributes, &d);
-            if (static_location(&d))
-                *PUSH(r, r->variables) = (Note){.off = off, .scope = scope, .unit = unit};
+            if (static_location(&d)) *PUSH(r, r->variables) = (Note){.off = off, .scope = scope, .unit = unit};
             break;
         case K_TYPEDEF:
-            if (!(a->slots >> A_TYPE & 1))
-                break;
+            if (!(a->slots >> A_TYPE & 1)) break;
             die_fill(r, u, a, attributes, &d);
             *PUSH(r, r->typedefs) = (Alias){.off = off, .target = d.v[A_TYPE].u};
             break;
@@ -196,8 +190,7 @@ static void walk(Dwarf *r, uint32_t unit)
         p = skip_attributes(r, u, a, attributes, end);
         if (a->children) {
             *PUSH(r, r->stack) = opened != NONE;
-            if (opened != NONE)
-                scope = opened;
+            if (opened != NONE) scope = opened;
         } else if (r->stack.n == 0) {
             break; /* a unit without children */
         }
@@ -211,14 +204,11 @@ uint32_t scope_of(Dwarf *r, uint64_t off)
     uint64_t low = 0, high = r->scopes.n;
     while (low < high) {
         uint64_t middle = (low + high) / 2;
-        if (r->scopes.v[middle].off < off)
-            low = middle + 1;
-        else
-            high = middle;
+        if (r->scopes.v[middle].off < off) low = middle + 1;
+        else high = middle;
     }
     uint32_t scope = low ? (uint32_t)(low - 1) : NONE;
-    while (scope != NONE && r->scopes.v[scope].end <= off)
-        scope = r->scopes.v[scope].parent;
+    while (scope != NONE && r->scopes.v[scope].end <= off) scope = r->scopes.v[scope].parent;
     return scope;
 }
 
@@ -234,11 +224,9 @@ void build_index(Dwarf *r)
     for (uint64_t i = 0; i < r->infos.n; i++) {
         Section *s = &r->infos.v[i];
         bool types = false;
-        if (s->size == 0)
-            continue;
+        if (s->size == 0) continue;
         types = s->types;
-        for (const uint8_t *p = s->data; p < s->data + s->size;)
-            p = read_header(r, s, p, types);
+        for (const uint8_t *p = s->data; p < s->data + s->size;) p = read_header(r, s, p, types);
     }
     if (r->units.n == 0) {
         r->error_kind = 1;
@@ -246,13 +234,10 @@ void build_index(Dwarf *r)
         fail(r, "no debug information");
     }
     for (uint32_t i = 0; i < r->units.n; i++) /* all headers first: references by signature go anywhere */
-        if (r->units.v[i].version)
-            read_root(r, &r->units.v[i]);
+        if (r->units.v[i].version) read_root(r, &r->units.v[i]);
     for (uint32_t i = 0; i < r->units.n; i++)
-        if (r->units.v[i].version)
-            walk(r, i);
-    for (uint32_t i = 0; i < r->types.n; i++)
-        map_put(r, &r->type_of, r->types.v[i].off, i);
+        if (r->units.v[i].version) walk(r, i);
+    for (uint32_t i = 0; i < r->types.n; i++) map_put(r, &r->type_of, r->types.v[i].off, i);
     for (uint64_t i = 0; i < r->typedefs.n; i++) { /* typedef struct { } T; the first one names it */
         uint32_t type = map_get(&r->type_of, r->typedefs.v[i].target);
         Die d;

@@ -18,8 +18,7 @@ typedef struct {
 
 static Str in_directory(Dwarf *r, Str directory, Str name)
 {
-    if (!directory.n || (name.n && name.p[0] == '/'))
-        return name;
+    if (!directory.n || (name.n && name.p[0] == '/')) return name;
     return name.n ? join(r, directory, "/", name) : directory;
 }
 
@@ -27,8 +26,7 @@ static Str in_directory(Dwarf *r, Str directory, Str name)
 static Str c_string(Dwarf *r, const uint8_t **p, const uint8_t *end)
 {
     const uint8_t *from = *p, *zero = memchr(from, 0, (size_t)(end - from));
-    if (!zero)
-        fail(r, "truncated line table");
+    if (!zero) fail(r, "truncated line table");
     *p = zero + 1;
     return (Str){(const char *)from, (uint64_t)(zero - from)};
 }
@@ -38,24 +36,25 @@ static void read_old_files(Dwarf *r, const Unit *u, const uint8_t *p, const uint
 {
     Str name;
     *PUSH(r, r->directories) = u->comp_dir;
-    while ((name = c_string(r, &p, end)).n)
-        *PUSH(r, r->directories) = in_directory(r, u->comp_dir, name);
+    while ((name = c_string(r, &p, end)).n) *PUSH(r, r->directories) = in_directory(r, u->comp_dir, name);
     *PUSH(r, r->files) = in_directory(r, u->comp_dir, u->name);
     while ((name = c_string(r, &p, end)).n) {
         uint64_t directory = read_uleb(r, &p, end);
         read_uleb(r, &p, end);
         read_uleb(r, &p, end);
-        *PUSH(r, r->files) = in_directory(r, directory < r->directories.n ? r->directories.v[directory] : u->comp_dir, name);
+        *PUSH(r, r->files) =
+            in_directory(r, directory < r->directories.n ? r->directories.v[directory] : u->comp_dir, name);
     }
 }
 
 /* One table of DWARF 5 (6.2.4.1): directories, then files. */
 static void read_new_table(Dwarf *r, Header *h, const Unit *u, const uint8_t **p, bool files)
 {
-    struct { uint32_t content, form; } formats[16];
+    struct {
+        uint32_t content, form;
+    } formats[16];
     uint64_t count = read_fixed(r, p, h->end, 1), entries;
-    if (count > 16)
-        fail(r, "a line table with %u columns", (unsigned)count);
+    if (count > 16) fail(r, "a line table with %u columns", (unsigned)count);
     for (uint64_t i = 0; i < count; i++) {
         formats[i].content = (uint32_t)read_uleb(r, p, h->end);
         formats[i].form = (uint32_t)read_uleb(r, p, h->end);
@@ -63,35 +62,30 @@ static void read_new_table(Dwarf *r, Header *h, const Unit *u, const uint8_t **p
             fail(r, "a line table with an unknown form");
     }
     entries = read_uleb(r, p, h->end);
-    if (entries > (uint64_t)(h->end - *p))
-        fail(r, "truncated line table");
+    if (entries > (uint64_t)(h->end - *p)) fail(r, "truncated line table");
     for (uint64_t i = 0; i < entries; i++) {
         Str name = {"", 0};
         uint64_t directory = 0;
         for (uint64_t k = 0; k < count; k++) {
             Val v;
             read_value(r, &h->forms, formats[k].form, 0, p, h->end, &v);
-            if (formats[k].content == 1)
-                name = value_text(r, &h->forms, &v);
-            else if (formats[k].content == 2)
-                directory = v.u;
+            if (formats[k].content == 1) name = value_text(r, &h->forms, &v);
+            else if (formats[k].content == 2) directory = v.u;
         }
         if (files)
-            *PUSH(r, r->files) = in_directory(r, directory < r->directories.n ? r->directories.v[directory] : u->comp_dir, name);
-        else
-            *PUSH(r, r->directories) = in_directory(r, u->comp_dir, name);
+            *PUSH(r, r->files) =
+                in_directory(r, directory < r->directories.n ? r->directories.v[directory] : u->comp_dir, name);
+        else *PUSH(r, r->directories) = in_directory(r, u->comp_dir, name);
     }
 }
 
 /* The header of the unit's line table; its files go to the file table once. */
 static bool read_header(Dwarf *r, Unit *u, Header *h)
 {
-    if (!u->has_stmt_list)
-        return false;
+    if (!u->has_stmt_list) return false;
     Section *s = &r->debug[D_LINE];
     prepare(r, s);
-    if (u->stmt_list >= s->size)
-        return false; /* a unit without line table in a partially linked file */
+    if (u->stmt_list >= s->size) return false; /* a unit without line table in a partially linked file */
     const uint8_t *p = s->data + u->stmt_list, *end = s->data + s->size;
     memset(h, 0, sizeof *h);
     h->forms.section = s;
@@ -102,17 +96,13 @@ static bool read_header(Dwarf *r, Unit *u, Header *h)
         h->forms.offset_size = 8;
         length = read_fixed(r, &p, end, 8);
     }
-    if (length > (uint64_t)(end - p))
-        fail(r, "truncated line table");
+    if (length > (uint64_t)(end - p)) fail(r, "truncated line table");
     h->end = p + length;
     h->forms.version = (uint16_t)read_fixed(r, &p, h->end, 2);
-    if (h->forms.version < 2 || h->forms.version > 5)
-        fail(r, "line table version %u is not known", h->forms.version);
-    if (h->forms.version >= 5)
-        read_fixed(r, &p, h->end, 2); /* sizes of an address (8) and of a segment selector */
+    if (h->forms.version < 2 || h->forms.version > 5) fail(r, "line table version %u is not known", h->forms.version);
+    if (h->forms.version >= 5) read_fixed(r, &p, h->end, 2); /* sizes of an address (8) and of a segment selector */
     length = read_fixed(r, &p, h->end, h->forms.offset_size);
-    if (length > (uint64_t)(h->end - p))
-        fail(r, "truncated line table");
+    if (length > (uint64_t)(h->end - p)) fail(r, "truncated line table");
     h->program = p + length;
     h->instruction = read_fixed(r, &p, h->end, 1);
     h->operations = h->forms.version >= 4 ? read_fixed(r, &p, h->end, 1) : 1; /* VLIW only: 1 on x86-64 */
@@ -120,11 +110,9 @@ static bool read_header(Dwarf *r, Unit *u, Header *h)
     h->line_base = (int8_t)read_fixed(r, &p, h->end, 1);
     h->line_range = read_fixed(r, &p, h->end, 1);
     h->opcode_base = read_fixed(r, &p, h->end, 1);
-    if (h->line_range == 0 || h->opcode_base == 0)
-        fail(r, "a line table with an impossible header");
+    if (h->line_range == 0 || h->opcode_base == 0) fail(r, "a line table with an impossible header");
     h->opcode_lengths = p;
-    if ((uint64_t)(h->end - p) < h->opcode_base - 1)
-        fail(r, "truncated line table");
+    if ((uint64_t)(h->end - p) < h->opcode_base - 1) fail(r, "truncated line table");
     p += h->opcode_base - 1;
     uint32_t known = map_get(&r->spans_of, u->stmt_list + 1);
     if (known != NONE) {
@@ -197,8 +185,7 @@ static const uint8_t *extended(Machine *m, const Header *h, const uint8_t *p)
     Dwarf *r = m->r;
     uint64_t length = read_uleb(r, &p, h->end);
     const uint8_t *from = p;
-    if (length == 0 || length > (uint64_t)(h->end - p))
-        fail(r, "truncated line table");
+    if (length == 0 || length > (uint64_t)(h->end - p)) fail(r, "truncated line table");
     switch (*p++) {
     case 1: /* DW_LNE_end_sequence */
         emit(m, 1);
@@ -242,8 +229,7 @@ static void run(Machine *m, const Header *h)
         case 8: m->address += (255 - h->opcode_base) / h->line_range * h->instruction; break;
         case 9: m->address += read_fixed(r, &p, end, 2); break;
         default: /* basic block, prologue end, epilogue begin, isa, unknown: by the table of operand counts */
-            for (unsigned i = h->opcode_lengths[opcode - 1]; i; i--)
-                read_uleb(r, &p, end);
+            for (unsigned i = h->opcode_lengths[opcode - 1]; i; i--) read_uleb(r, &p, end);
         }
     }
 }
@@ -255,7 +241,8 @@ void read_lines(Dwarf *r, uint32_t section, uint64_t low, uint64_t high)
     for (uint64_t i = 0; i < r->units.n; i++) {
         Unit *u = &r->units.v[i];
         Header h;
-        if (u->type_die || !u->version || (i && u->stmt_list == u[-1].stmt_list && u[-1].has_stmt_list) || !read_header(r, u, &h))
+        if (u->type_die || !u->version || (i && u->stmt_list == u[-1].stmt_list && u[-1].has_stmt_list) ||
+            !read_header(r, u, &h))
             continue;
         u->files_read = true;
         Machine m = {.r = r, .unit = u, .wanted = section, .low = low, .high = high};

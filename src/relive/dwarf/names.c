@@ -53,10 +53,8 @@ void buf_pop(Dwarf *r) { r->buf_depth--; }
 
 void buf_add(Dwarf *r, Buf *b, const char *p, uint64_t n)
 {
-    if (n > b->cap - b->n)
-        b->p = grow(r, b->p, &b->cap, b->n + n, 1);
-    if (n)
-        memcpy(b->p + b->n, p, n);
+    if (n > b->cap - b->n) b->p = grow(r, b->p, &b->cap, b->n + n, 1);
+    if (n) memcpy(b->p + b->n, p, n);
     b->n += n;
 }
 
@@ -76,8 +74,7 @@ void buf_format(Dwarf *r, Buf *b, const char *format, ...)
 Str buf_keep(Dwarf *r, const Buf *b)
 {
     char *p = arena(r, b->n);
-    if (b->n)
-        memcpy(p, b->p, b->n);
+    if (b->n) memcpy(p, b->p, b->n);
     return (Str){p, b->n};
 }
 
@@ -86,14 +83,14 @@ static const Scope OUTSIDE = {.named = 1, .key = {"", 0}, .spell = {"", 0}, .sho
 
 static void check_depth(Dwarf *r, unsigned depth)
 {
-    if (depth > DEPTH)
-        fail(r, "the debug information is nested too deep");
+    if (depth > DEPTH) fail(r, "the debug information is nested too deep");
 }
 
 /* ---- functions ---- */
 static bool is_cpp(uint32_t language) /* DW_LANG_C_plus_plus, _03, _11, _14, _17, _20, _23 */
 {
-    return language == 0x04 || language == 0x19 || language == 0x1a || language == 0x21 || language == 0x2a || language == 0x2b || language == 0x3a;
+    return language == 0x04 || language == 0x19 || language == 0x1a || language == 0x21 || language == 0x2a ||
+           language == 0x2b || language == 0x3a;
 }
 
 Chain follow(Dwarf *r, const Die *first, bool place)
@@ -102,25 +99,21 @@ Chain follow(Dwarf *r, const Die *first, bool place)
     Die other;
     const Die *d = first;
     for (unsigned step = 0; step < 8; step++) {
-        if (!c.name.n)
-            c.name = die_text(r, d, A_NAME);
-        if (!c.linkage.n)
-            c.linkage = die_text(r, d, A_LINKAGE);
+        if (!c.name.n) c.name = die_text(r, d, A_NAME);
+        if (!c.linkage.n) c.linkage = die_text(r, d, A_LINKAGE);
         if (!c.has_type && HAS(d, A_TYPE)) {
             c.has_type = true;
             c.type = d->v[A_TYPE].u;
         }
         if (place && !c.line && HAS(d, A_LINE)) {
             c.line = (uint32_t)d->v[A_LINE].u;
-            if (HAS(d, A_FILE))
-                c.file = file_number(r, d->unit, d->v[A_FILE].u);
+            if (HAS(d, A_FILE)) c.file = file_number(r, d->unit, d->v[A_FILE].u);
         }
         c.external |= HAS(d, A_EXTERNAL);
         c.noreturn |= HAS(d, A_NORETURN);
         c.artificial |= HAS(d, A_ARTIFICIAL);
         uint64_t next = HAS(d, A_ORIGIN) ? d->v[A_ORIGIN].u : HAS(d, A_SPEC) ? d->v[A_SPEC].u : 0;
-        if (!next)
-            break;
+        if (!next) break;
         c.by_origin |= HAS(d, A_ORIGIN);
         c.anchor = next;
         die_at(r, next, &other);
@@ -134,8 +127,7 @@ Chain follow(Dwarf *r, const Die *first, bool place)
 Str function_name(Dwarf *r, const Chain *c, unsigned depth)
 {
     const Scope *scope = name_scope(r, c->scope, depth + 1);
-    if (scope->kind == K_TYPE && (scope->flags & T_LAMBDA) && starts(c->name, "operator()"))
-        return scope->show;
+    if (scope->kind == K_TYPE && (scope->flags & T_LAMBDA) && starts(c->name, "operator()")) return scope->show;
     Str name = c->name.n ? c->name : c->linkage.n ? c->linkage : str_of("<unnamed>"); /* clang's _GLOBAL__sub_I_x.cpp */
     return qualify(r, scope->show, name);
 }
@@ -144,13 +136,11 @@ Str function_name(Dwarf *r, const Chain *c, unsigned depth)
  * linkage name to what is not visible outside, so overloads are told apart here). */
 static Str function_key(Dwarf *r, const Chain *c, unsigned depth)
 {
-    if (c->linkage.n)
-        return c->linkage;
+    if (c->linkage.n) return c->linkage;
     Str key = qualify(r, name_scope(r, c->scope, depth + 1)->spell, c->name.n ? c->name : str_of("<unnamed>"));
     Die d;
     die_at(r, c->anchor, &d);
-    if (!is_cpp(d.unit->language) || !c->name.n)
-        return key;
+    if (!is_cpp(d.unit->language) || !c->name.n) return key;
     Buf *b = buf_push(r);
     buf_str(r, b, key);
     spell_parameters(r, &d, b, depth + 1);
@@ -162,11 +152,9 @@ static Str function_key(Dwarf *r, const Chain *c, unsigned depth)
 /* ---- scopes ---- */
 const Scope *name_scope(Dwarf *r, uint32_t index, unsigned depth)
 {
-    if (index == NONE)
-        return &OUTSIDE;
+    if (index == NONE) return &OUTSIDE;
     Scope *s = &r->scopes.v[index]; /* the walk is over: scopes do not move any more */
-    if (s->named)
-        return s;
+    if (s->named) return s;
     check_depth(r, depth);
     const Scope *parent = name_scope(r, s->parent, depth + 1);
     s->flags = parent->flags;
@@ -212,20 +200,17 @@ const Scope *name_scope(Dwarf *r, uint32_t index, unsigned depth)
 static bool is_closure(Dwarf *r, const Type *t, Closure *out)
 {
     Die d;
-    if (!(t->flags & T_UNNAMED) || t->alias || (t->tag != TAG_STRUCTURE && t->tag != TAG_CLASS))
-        return false;
+    if (!(t->flags & T_UNNAMED) || t->alias || (t->tag != TAG_STRUCTURE && t->tag != TAG_CLASS)) return false;
     die_at(r, t->off, &d);
     out->line = HAS(&d, A_LINE) ? d.v[A_LINE].u : 0;
     out->column = HAS(&d, A_COLUMN) ? d.v[A_COLUMN].u : 0;
     Kids kids = kids_of(&d);
     for (const Abbrev *a; (a = kids_next(r, &kids)) != NULL;) {
-        if (a->tag != TAG_SUBPROGRAM)
-            continue;
+        if (a->tag != TAG_SUBPROGRAM) continue;
         kids_read(r, &kids, &d);
         out->linkage = die_text(r, &d, A_LINKAGE);
         Str name = die_text(r, &d, A_NAME); /* generic ones have operator()<int>; gcc calls a constructor <lambda> */
-        if (starts(name, "operator()") || starts(name, "<lambda") || starts(name, "~<lambda"))
-            return true;
+        if (starts(name, "operator()") || starts(name, "<lambda") || starts(name, "~<lambda")) return true;
     }
     return false;
 }
@@ -249,16 +234,13 @@ static void number_closures(Dwarf *r)
 {
     Closure c;
     for (uint32_t i = 0; i < r->types.n; i++) {
-        if (!is_closure(r, &r->types.v[i], &c))
-            continue;
+        if (!is_closure(r, &r->types.v[i], &c)) continue;
         c.type = i;
         c.scope = r->types.v[i].scope;
-        while (c.scope != NONE && r->scopes.v[c.scope].kind == K_BLOCK)
-            c.scope = r->scopes.v[c.scope].parent;
+        while (c.scope != NONE && r->scopes.v[c.scope].kind == K_BLOCK) c.scope = r->scopes.v[c.scope].parent;
         *PUSH(r, r->closures) = c;
     }
-    if (r->closures.n)
-        qsort(r->closures.v, r->closures.n, sizeof c, by_place);
+    if (r->closures.n) qsort(r->closures.v, r->closures.n, sizeof c, by_place);
     uint32_t number = 0;
     for (uint64_t i = 0; i < r->closures.n; i++) {
         const Closure *this = &r->closures.v[i];
@@ -267,30 +249,24 @@ static void number_closures(Dwarf *r)
     }
 }
 
-static bool mentions_lambda(Str s)
-{
-    return memmem(s.p, s.n, "lambda", 6) != NULL;
-}
+static bool mentions_lambda(Str s) { return memmem(s.p, s.n, "lambda", 6) != NULL; }
 
 void name_type(Dwarf *r, uint32_t index, unsigned depth)
 {
     Type *t = &r->types.v[index];
     Die d;
-    if (t->named)
-        return;
+    if (t->named) return;
     check_depth(r, depth);
     t->named = 1;
     t->key = t->spell = t->show = str_of("<recursive>");
     die_at(r, t->off, &d);
     Str name = die_text(r, &d, A_NAME), show;
     uint32_t scope = t->scope;
-    if (HAS(&d, A_DECLARATION) || HAS(&d, A_SIGNATURE))
-        t->flags |= T_DECLARATION;
+    if (HAS(&d, A_DECLARATION) || HAS(&d, A_SIGNATURE)) t->flags |= T_DECLARATION;
     for (unsigned step = 0; step < 4 && (HAS(&d, A_SPEC) || HAS(&d, A_SIGNATURE)); step++) {
         /* struct A::B { } outside A; a stand-in for a type unit, in which gcc does the same again */
         uint64_t other = d.v[HAS(&d, A_SPEC) ? A_SPEC : A_SIGNATURE].u;
-        if (!other)
-            break;
+        if (!other) break;
         scope = scope_of(r, other);
         die_at(r, other, &d);
         name = name.n ? name : die_text(r, &d, A_NAME);
@@ -315,8 +291,7 @@ void name_type(Dwarf *r, uint32_t index, unsigned depth)
         name = show = str_of("<unnamed>");
     } else {
         t->flags &= (uint8_t)~T_UNNAMED;
-        if (mentions_lambda(name))
-            t->flags |= T_NAMES_LAMBDA;
+        if (mentions_lambda(name)) t->flags |= T_NAMES_LAMBDA;
     }
     t->key = qualify(r, parent->key, name);
     bool plain = !t->lambda && parent->key.p == parent->spell.p && parent->key.p == parent->show.p;
@@ -332,8 +307,7 @@ void name_types(Dwarf *r)
         const Type *t = &r->types.v[i];
         if (!(t->flags & (T_DECLARATION | T_UNNAMED))) {
             uint64_t hash = hash_bytes(t->spell.p, t->spell.n, 0);
-            if (map_get(&r->type_named, hash) == NONE)
-                map_put(r, &r->type_named, hash, i);
+            if (map_get(&r->type_named, hash) == NONE) map_put(r, &r->type_named, hash, i);
         }
     }
     r->named = true;
@@ -342,13 +316,10 @@ void name_types(Dwarf *r)
 /* Where the type that a DIE declares is defined: itself, a type unit, or elsewhere in this object (0: nowhere). */
 uint64_t definition_of(Dwarf *r, const Die *d)
 {
-    if (HAS(d, A_SIGNATURE))
-        return d->v[A_SIGNATURE].u;
-    if (!HAS(d, A_DECLARATION))
-        return d->off;
+    if (HAS(d, A_SIGNATURE)) return d->v[A_SIGNATURE].u;
+    if (!HAS(d, A_DECLARATION)) return d->off;
     uint32_t index = map_get(&r->type_of, d->off);
-    if (index == NONE)
-        return 0;
+    if (index == NONE) return 0;
     const Type *t = &r->types.v[index];
     uint32_t found = map_get(&r->type_named, hash_bytes(t->spell.p, t->spell.n, 0));
     return found == NONE ? 0 : r->types.v[found].off;

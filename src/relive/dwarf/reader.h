@@ -41,11 +41,48 @@ typedef struct {
 
 /* ---- attribute slots: the attributes that we look at, numbered densely so that a DIE is a mask and an array ---- */
 enum Slot {
-    A_NONE, A_SIBLING, A_NAME, A_LINKAGE, A_TYPE, A_SPEC, A_ORIGIN, A_SIGNATURE, A_DECLARATION, A_SIZE, A_BIT_SIZE,
-    A_BIT_OFFSET, A_DATA_BIT_OFFSET, A_MEMBER_LOCATION, A_ENCODING, A_UPPER, A_COUNT, A_CONST, A_LOCATION, A_LOW,
-    A_HIGH, A_RANGES, A_EXTERNAL, A_ARTIFICIAL, A_VIRTUALITY, A_VTABLE_SLOT, A_FILE, A_LINE, A_COLUMN, A_NORETURN, A_ALIGNMENT,
-    A_CONTAINING, A_VECTOR, A_LANGUAGE, A_COMP_DIR, A_PRODUCER, A_STMT_LIST, A_STR_OFFSETS, A_ADDR_BASE,
-    A_RNGLISTS_BASE, A_DWO_NAME, A_LAST
+    A_NONE,
+    A_SIBLING,
+    A_NAME,
+    A_LINKAGE,
+    A_TYPE,
+    A_SPEC,
+    A_ORIGIN,
+    A_SIGNATURE,
+    A_DECLARATION,
+    A_SIZE,
+    A_BIT_SIZE,
+    A_BIT_OFFSET,
+    A_DATA_BIT_OFFSET,
+    A_MEMBER_LOCATION,
+    A_ENCODING,
+    A_UPPER,
+    A_COUNT,
+    A_CONST,
+    A_LOCATION,
+    A_LOW,
+    A_HIGH,
+    A_RANGES,
+    A_EXTERNAL,
+    A_ARTIFICIAL,
+    A_VIRTUALITY,
+    A_VTABLE_SLOT,
+    A_FILE,
+    A_LINE,
+    A_COLUMN,
+    A_NORETURN,
+    A_ALIGNMENT,
+    A_CONTAINING,
+    A_VECTOR,
+    A_LANGUAGE,
+    A_COMP_DIR,
+    A_PRODUCER,
+    A_STMT_LIST,
+    A_STR_OFFSETS,
+    A_ADDR_BASE,
+    A_RNGLISTS_BASE,
+    A_DWO_NAME,
+    A_LAST
 };
 
 typedef struct {
@@ -91,7 +128,7 @@ typedef struct {
     Reloc *relocs;
     uint64_t reloc_count;
     uint32_t index, packed; /* section header index; 1 + index into packed[] when compressed */
-    bool prepared, types; /* types: .debug_types, headers as in DWARF 4 */
+    bool prepared, types;   /* types: .debug_types, headers as in DWARF 4 */
 } Section;
 
 typedef struct {
@@ -109,7 +146,7 @@ typedef struct {
 typedef struct {
     Section *section;
     const AbbrevTable *abbrevs;
-    uint64_t start, die, end; /* global offsets: header, first DIE, one past the last byte */
+    uint64_t start, die, end;     /* global offsets: header, first DIE, one past the last byte */
     uint64_t signature, type_die; /* of a type unit; type_die 0: a compile unit */
     uint64_t str_offsets, addr_base, rnglists_base, stmt_list;
     Loc base_address; /* DW_AT_low_pc, the base of its range lists */
@@ -149,7 +186,15 @@ typedef struct {
 
 #define NONE UINT32_MAX
 
-enum TypeFlag { T_LOCAL = 1, T_ANONYMOUS_NAMESPACE = 2, T_LAMBDA = 4, T_NAMES_LAMBDA = 8, T_DECLARATION = 16, T_UNNAMED = 32, T_TYPEDEF = 64 };
+enum TypeFlag {
+    T_LOCAL = 1,
+    T_ANONYMOUS_NAMESPACE = 2,
+    T_LAMBDA = 4,
+    T_NAMES_LAMBDA = 8,
+    T_DECLARATION = 16,
+    T_UNNAMED = 32,
+    T_TYPEDEF = 64
+};
 
 typedef struct {
     uint64_t off, alias; /* alias: a typedef that names it, or 0 */
@@ -212,7 +257,16 @@ typedef struct {
     Loc loc;
     uint32_t unit, flags, file, line, ordinal, pad;
 } VariableRow;
-enum VariableFlag { V_EXTERNAL = 1, V_CONST = 2, V_TLS = 4, V_PIECES = 8, V_ANONYMOUS_NAMESPACE = 16, V_MEMBER = 32, V_ARTIFICIAL = 64, V_INCOMPLETE = 128 };
+enum VariableFlag {
+    V_EXTERNAL = 1,
+    V_CONST = 2,
+    V_TLS = 4,
+    V_PIECES = 8,
+    V_ANONYMOUS_NAMESPACE = 16,
+    V_MEMBER = 32,
+    V_ARTIFICIAL = 64,
+    V_INCOMPLETE = 128
+};
 
 typedef struct {
     Str show, linkage, signature;
@@ -309,7 +363,7 @@ struct Dwarf {
     VEC(LineRow) line_rows;
     VEC(Str) files;
     VEC(Str) directories; /* of the line table being read */
-    VEC(Span) spans; /* files of one line table; spans_of: by its offset */
+    VEC(Span) spans;      /* files of one line table; spans_of: by its offset */
     Map spans_of;
     Map *seen; /* two maps that live while variables are made */
     bool types_done, variables_done, functions_done;
@@ -317,14 +371,14 @@ struct Dwarf {
 
 /* elf.c */
 COLD _Noreturn void fail(Dwarf *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void *own(Dwarf *r, uint64_t size);              /* zeroed memory that lives as long as the Dwarf */
+void *own(Dwarf *r, uint64_t size); /* zeroed memory that lives as long as the Dwarf */
 void *grow(Dwarf *r, void *old, uint64_t *cap, uint64_t need, uint64_t item);
 char *arena(Dwarf *r, uint64_t size);
-uint32_t map_get(const Map *m, uint64_t key);    /* NONE when absent */
+uint32_t map_get(const Map *m, uint64_t key); /* NONE when absent */
 void map_put(Dwarf *r, Map *m, uint64_t key, uint32_t value);
 uint64_t hash_bytes(const char *p, uint64_t n, uint64_t seed);
 void elf_open(Dwarf *r, const uint8_t *data, uint64_t size);
-const Section *prepare(Dwarf *r, Section *s);    /* unpacked and relocated */
+const Section *prepare(Dwarf *r, Section *s); /* unpacked and relocated */
 const Reloc *reloc_at(const Section *s, uint64_t off);
 Loc locate(Dwarf *r, const Section *s, uint64_t off, uint64_t value);
 const char *string_at(Dwarf *r, enum DebugSection which, uint64_t off);
@@ -343,8 +397,7 @@ COLD _Noreturn void truncated(Dwarf *r);
 static inline uint64_t read_fixed(Dwarf *r, const uint8_t **p, const uint8_t *end, unsigned size)
 {
     uint64_t value = 0;
-    if ((uint64_t)(end - *p) < size)
-        truncated(r);
+    if ((uint64_t)(end - *p) < size) truncated(r);
     memcpy(&value, *p, size);
     *p += size;
     return value;
@@ -378,8 +431,8 @@ void kids_read(Dwarf *r, Kids *k, Die *out);
 
 /* index.c */
 void build_index(Dwarf *r);
-uint32_t scope_of(Dwarf *r, uint64_t off);            /* innermost scope around it, NONE: the unit itself */
-bool static_location(const Die *d);                   /* DW_AT_location of something that is not on a stack */
+uint32_t scope_of(Dwarf *r, uint64_t off); /* innermost scope around it, NONE: the unit itself */
+bool static_location(const Die *d);        /* DW_AT_location of something that is not on a stack */
 
 /* names.c */
 Str str_of(const char *text);

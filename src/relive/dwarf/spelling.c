@@ -11,34 +11,60 @@
 
 void add_type(Dwarf *r, const Die *d, Buf *b, unsigned depth)
 {
-    if (HAS(d, A_TYPE))
-        buf_str(r, b, spell(r, d->v[A_TYPE].u, depth).text);
-    else
-        buf_text(r, b, "void");
+    if (HAS(d, A_TYPE)) buf_str(r, b, spell(r, d->v[A_TYPE].u, depth).text);
+    else buf_text(r, b, "void");
 }
 
 bool is_block(const Val *v)
 {
-    return v->form == FORM_EXPRLOC || v->form == FORM_BLOCK || v->form == FORM_BLOCK1 || v->form == FORM_BLOCK2 || v->form == FORM_BLOCK4;
+    return v->form == FORM_EXPRLOC || v->form == FORM_BLOCK || v->form == FORM_BLOCK1 || v->form == FORM_BLOCK2 ||
+           v->form == FORM_BLOCK4;
 }
 
 /* ---- base types: a name alone where it means what it means on x86-64, else with encoding and size ---- */
 static void add_base(Dwarf *r, const Die *d, Buf *b)
 {
-    static const struct { const char *name; uint8_t encoding, size; } USUAL[] = {
-        {"int", 5, 4}, {"char", 6, 1}, {"unsigned int", 7, 4}, {"float", 4, 4}, {"double", 4, 8}, {"bool", 2, 1}, {"_Bool", 2, 1},
-        {"long int", 5, 8}, {"long", 5, 8}, {"long unsigned int", 7, 8}, {"unsigned long", 7, 8}, {"short int", 5, 2}, {"short", 5, 2},
-        {"short unsigned int", 7, 2}, {"unsigned short", 7, 2}, {"unsigned char", 8, 1}, {"signed char", 6, 1}, {"long long int", 5, 8},
-        {"long long", 5, 8}, {"long long unsigned int", 7, 8}, {"unsigned long long", 7, 8}, {"wchar_t", 5, 4}, {"char16_t", 16, 2},
-        {"char32_t", 16, 4}, {"char8_t", 16, 1}, {"long double", 4, 16}, {"__int128", 5, 16}, {"__int128 unsigned", 7, 16},
-        {"unsigned __int128", 7, 16}, {"_Float128", 4, 16}, {"__float128", 4, 16},
+    static const struct {
+        const char *name;
+        uint8_t encoding, size;
+    } USUAL[] = {
+        {"int", 5, 4},
+        {"char", 6, 1},
+        {"unsigned int", 7, 4},
+        {"float", 4, 4},
+        {"double", 4, 8},
+        {"bool", 2, 1},
+        {"_Bool", 2, 1},
+        {"long int", 5, 8},
+        {"long", 5, 8},
+        {"long unsigned int", 7, 8},
+        {"unsigned long", 7, 8},
+        {"short int", 5, 2},
+        {"short", 5, 2},
+        {"short unsigned int", 7, 2},
+        {"unsigned short", 7, 2},
+        {"unsigned char", 8, 1},
+        {"signed char", 6, 1},
+        {"long long int", 5, 8},
+        {"long long", 5, 8},
+        {"long long unsigned int", 7, 8},
+        {"unsigned long long", 7, 8},
+        {"wchar_t", 5, 4},
+        {"char16_t", 16, 2},
+        {"char32_t", 16, 4},
+        {"char8_t", 16, 1},
+        {"long double", 4, 16},
+        {"__int128", 5, 16},
+        {"__int128 unsigned", 7, 16},
+        {"unsigned __int128", 7, 16},
+        {"_Float128", 4, 16},
+        {"__float128", 4, 16},
     };
     Str name = die_text(r, d, A_NAME);
     uint64_t encoding = HAS(d, A_ENCODING) ? d->v[A_ENCODING].u : 0, size = HAS(d, A_SIZE) ? d->v[A_SIZE].u : 0;
     buf_str(r, b, name);
     for (unsigned i = 0; i < sizeof USUAL / sizeof *USUAL; i++)
-        if (USUAL[i].encoding == encoding && USUAL[i].size == size && same(name, USUAL[i].name))
-            return;
+        if (USUAL[i].encoding == encoding && USUAL[i].size == size && same(name, USUAL[i].name)) return;
     buf_format(r, b, "{encoding %llu, %llu bytes}", (unsigned long long)encoding, (unsigned long long)size);
 }
 
@@ -63,12 +89,10 @@ static Spelling pointer(Dwarf *r, Spelling to, const char *sign)
 {
     Buf *b = buf_push(r);
     buf_add(r, b, to.text.p, to.split);
-    if (to.parens)
-        buf_text(r, b, to.split && !strchr(" *&(", to.text.p[to.split - 1]) ? " (" : "(");
+    if (to.parens) buf_text(r, b, to.split && !strchr(" *&(", to.text.p[to.split - 1]) ? " (" : "(");
     buf_text(r, b, sign);
     uint64_t split = b->n;
-    if (to.parens)
-        buf_text(r, b, ")");
+    if (to.parens) buf_text(r, b, ")");
     buf_add(r, b, to.text.p + to.split, to.text.n - to.split);
     Spelling s = keep(r, b, split, false);
     s.pointer = true;
@@ -79,7 +103,8 @@ static Spelling qualified(Dwarf *r, Spelling of, const char *word)
 {
     uint64_t n = strlen(word), split = of.split + n + 1;
     const char *left = of.text.p;
-    if (of.pointer ? of.split > n && !memcmp(left + of.split - n, word, n) : of.text.n > n && !memcmp(left, word, n) && left[n] == ' ')
+    if (of.pointer ? of.split > n && !memcmp(left + of.split - n, word, n)
+                   : of.text.n > n && !memcmp(left, word, n) && left[n] == ' ')
         return of; /* gcc says it of an array and of its elements */
     Buf *b = buf_push(r);
     if (of.pointer) {
@@ -105,22 +130,16 @@ static Spelling array(Dwarf *r, const Die *d, unsigned depth)
     buf_add(r, b, of.text.p, of.split);
     Kids kids = kids_of(d);
     for (const Abbrev *a; (a = kids_next(r, &kids)) != NULL;) {
-        if (a->tag != TAG_SUBRANGE)
-            continue;
+        if (a->tag != TAG_SUBRANGE) continue;
         kids_read(r, &kids, &bound);
         uint64_t n = 0;
-        if (HAS(&bound, A_COUNT) && !is_block(&bound.v[A_COUNT]))
-            n = bound.v[A_COUNT].u;
-        else if (HAS(&bound, A_UPPER) && !is_block(&bound.v[A_UPPER]))
-            n = bound.v[A_UPPER].u + 1;
-        if (HAS(&bound, A_COUNT) || HAS(&bound, A_UPPER))
-            buf_format(r, b, "[%llu]", (unsigned long long)n);
-        else
-            buf_text(r, b, "[]");
+        if (HAS(&bound, A_COUNT) && !is_block(&bound.v[A_COUNT])) n = bound.v[A_COUNT].u;
+        else if (HAS(&bound, A_UPPER) && !is_block(&bound.v[A_UPPER])) n = bound.v[A_UPPER].u + 1;
+        if (HAS(&bound, A_COUNT) || HAS(&bound, A_UPPER)) buf_format(r, b, "[%llu]", (unsigned long long)n);
+        else buf_text(r, b, "[]");
     }
     buf_add(r, b, of.text.p + of.split, of.text.n - of.split);
-    if (HAS(d, A_VECTOR))
-        buf_text(r, b, " vector");
+    if (HAS(d, A_VECTOR)) buf_text(r, b, " vector");
     Spelling s = keep(r, b, of.split, true);
     s.pointer = of.pointer;
     return s;
@@ -140,8 +159,7 @@ static bool is_constant_this(Dwarf *r, const Die *parameter)
         die_at(r, off, &d);
         off = HAS(&d, A_TYPE) ? d.v[A_TYPE].u : 0;
         if (d.abbrev->tag == TAG_POINTER) {
-            if (off)
-                die_at(r, off, &d);
+            if (off) die_at(r, off, &d);
             return off && d.abbrev->tag == TAG_CONST;
         }
     }
@@ -153,12 +171,10 @@ static void add_parameters(Dwarf *r, const Die *d, Parameters *all, unsigned dep
     Die parameter;
     Kids kids = kids_of(d);
     for (const Abbrev *a; (a = kids_next(r, &kids)) != NULL;) {
-        if (a->tag != TAG_PARAMETER && a->tag != TAG_UNSPECIFIED_PARAMETERS && a->tag != TAG_PARAMETER_PACK)
-            continue;
+        if (a->tag != TAG_PARAMETER && a->tag != TAG_UNSPECIFIED_PARAMETERS && a->tag != TAG_PARAMETER_PACK) continue;
         kids_read(r, &kids, &parameter);
         if (a->tag == TAG_PARAMETER_PACK) { /* gcc: what a pack became, one by one */
-            if (depth < DEPTH)
-                add_parameters(r, &parameter, all, depth + 1);
+            if (depth < DEPTH) add_parameters(r, &parameter, all, depth + 1);
             continue;
         }
         for (unsigned step = 0; !HAS(&parameter, A_TYPE) && HAS(&parameter, A_ORIGIN) && step < 8; step++)
@@ -167,13 +183,10 @@ static void add_parameters(Dwarf *r, const Die *d, Parameters *all, unsigned dep
             all->constant_this = is_constant_this(r, &parameter);
             continue;
         }
-        if (!all->first)
-            buf_text(r, all->text, ", ");
+        if (!all->first) buf_text(r, all->text, ", ");
         all->first = false;
-        if (a->tag == TAG_UNSPECIFIED_PARAMETERS)
-            buf_text(r, all->text, "...");
-        else
-            add_type(r, &parameter, all->text, depth);
+        if (a->tag == TAG_UNSPECIFIED_PARAMETERS) buf_text(r, all->text, "...");
+        else add_type(r, &parameter, all->text, depth);
     }
 }
 
@@ -191,8 +204,7 @@ static Spelling function(Dwarf *r, const Die *d, unsigned depth)
     Spelling result = HAS(d, A_TYPE) ? spell(r, d->v[A_TYPE].u, depth) : plain(str_of("void"));
     Buf *b = buf_push(r);
     buf_add(r, b, result.text.p, result.split);
-    if (result.split == result.text.n || result.text.p[result.split - 1] != '*')
-        buf_text(r, b, " ");
+    if (result.split == result.text.n || result.text.p[result.split - 1] != '*') buf_text(r, b, " ");
     uint64_t split = b->n;
     spell_parameters(r, d, b, depth);
     buf_add(r, b, result.text.p + result.split, result.text.n - result.split);
@@ -224,22 +236,27 @@ static Spelling spell_die(Dwarf *r, const Die *d, unsigned depth)
         add_base(r, d, b);
         return keep(r, b, b->n, false);
     case TAG_UNSPECIFIED_TYPE: return plain(die_text(r, d, A_NAME));
-    case TAG_STRUCTURE: case TAG_CLASS: case TAG_UNION: case TAG_INTERFACE: case TAG_ENUMERATION:
+    case TAG_STRUCTURE:
+    case TAG_CLASS:
+    case TAG_UNION:
+    case TAG_INTERFACE:
+    case TAG_ENUMERATION:
         if (HAS(d, A_SIGNATURE) && d->v[A_SIGNATURE].u) /* a stand-in for a type unit */
             return spell(r, d->v[A_SIGNATURE].u, depth);
         type = map_get(&r->type_of, d->off);
-        if (type == NONE)
-            fail(r, "a reference points into the middle of an entry");
+        if (type == NONE) fail(r, "a reference points into the middle of an entry");
         name_type(r, type, depth);
         return r->types.v[type].flags & T_UNNAMED ? unnamed(r, d, depth) : plain(r->types.v[type].spell);
     case TAG_ARRAY: return array(r, d, depth);
     case TAG_SUBROUTINE: return function(r, d, depth);
     default: break;
     }
-    if (HAS(d, A_TYPE))
-        to = spell(r, d->v[A_TYPE].u, depth);
+    if (HAS(d, A_TYPE)) to = spell(r, d->v[A_TYPE].u, depth);
     switch (tag) {
-    case TAG_TYPEDEF: case TAG_TEMPLATE_ALIAS: case TAG_RESTRICT: case TAG_IMMUTABLE: return to;
+    case TAG_TYPEDEF:
+    case TAG_TEMPLATE_ALIAS:
+    case TAG_RESTRICT:
+    case TAG_IMMUTABLE: return to;
     case TAG_CONST: return qualified(r, to, "const");
     case TAG_VOLATILE: return qualified(r, to, "volatile");
     case TAG_ATOMIC: return qualified(r, to, "_Atomic");
@@ -249,8 +266,7 @@ static Spelling spell_die(Dwarf *r, const Die *d, unsigned depth)
     case TAG_PTR_TO_MEMBER: {
         b = buf_push(r);
         buf_text(r, b, to.parens || !to.text.n ? "" : " ");
-        if (HAS(d, A_CONTAINING))
-            buf_str(r, b, spell(r, d->v[A_CONTAINING].u, depth).text);
+        if (HAS(d, A_CONTAINING)) buf_str(r, b, spell(r, d->v[A_CONTAINING].u, depth).text);
         buf_add(r, b, "::*", 4); /* with its NUL */
         to = pointer(r, to, b->p);
         buf_pop(r);
@@ -267,13 +283,10 @@ static Spelling spell_die(Dwarf *r, const Die *d, unsigned depth)
 
 Spelling spell(Dwarf *r, uint64_t off, unsigned depth)
 {
-    if (!off)
-        return plain(str_of("<unknown type>"));
+    if (!off) return plain(str_of("<unknown type>"));
     uint32_t known = map_get(&r->spelling_of, off);
-    if (known != NONE)
-        return r->spellings.v[known];
-    if (depth > DEPTH)
-        fail(r, "the debug information is nested too deep");
+    if (known != NONE) return r->spellings.v[known];
+    if (depth > DEPTH) fail(r, "the debug information is nested too deep");
     Die d;
     die_at(r, off, &d);
     known = (uint32_t)r->spellings.n;

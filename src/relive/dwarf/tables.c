@@ -11,16 +11,19 @@ void make_types(Dwarf *r)
     r->type_rows.n = 0;
     for (uint32_t i = 0; i < r->types.n; i++) {
         Type *t = &r->types.v[i];
-        if (t->flags & T_UNNAMED)
-            continue;
+        if (t->flags & T_UNNAMED) continue;
         if ((t->flags & T_DECLARATION) && map_get(&r->type_named, hash_bytes(t->spell.p, t->spell.n, 0)) != NONE)
             continue;
-        if (!(t->flags & T_DECLARATION))
-            layout_type(r, i, NULL, NULL, 0);
+        if (!(t->flags & T_DECLARATION)) layout_type(r, i, NULL, NULL, 0);
         Die d;
         die_at(r, t->off, &d);
         TypeRow *row = PUSH(r, r->type_rows);
-        *row = (TypeRow){.name = t->key, .show = t->show, .spell = t->spell, .layout = t->layout, .vtable = t->vtable, .contained = t->contained};
+        *row = (TypeRow){.name = t->key,
+                         .show = t->show,
+                         .spell = t->spell,
+                         .layout = t->layout,
+                         .vtable = t->vtable,
+                         .contained = t->contained};
         row->name_hash = hash_bytes(t->key.p, t->key.n, 0);
         row->size = HAS(&d, A_SIZE) ? d.v[A_SIZE].u : 0;
         row->type = i;
@@ -48,11 +51,12 @@ static bool location(Dwarf *r, const Die *d, Loc *out, uint32_t *flags)
     const uint8_t *p = v->p, *end = p + v->u;
     Loc loc = {0};
     switch (*p++) {
-    case OP_ADDR: case OP_CONST8U: loc = at_operand(r, d, &p, end, 8); break;
+    case OP_ADDR:
+    case OP_CONST8U: loc = at_operand(r, d, &p, end, 8); break;
     case OP_CONST4U: loc = at_operand(r, d, &p, end, 4); break;
     default: loc = address_indexed(r, d->unit, read_uleb(r, &p, end)); break;
     }
-    for (; p < end; ) {
+    for (; p < end;) {
         uint8_t op = *p++;
         if (op == OP_FORM_TLS_ADDRESS || op == OP_GNU_PUSH_TLS) {
             *flags |= V_TLS;
@@ -78,29 +82,23 @@ static uint64_t type_size(Dwarf *r, uint64_t off, bool *is_const)
     Die d, bound;
     for (unsigned step = 0; off && step < DEPTH; step++) {
         die_at(r, off, &d);
-        if (d.abbrev->tag == TAG_CONST)
-            *is_const = true;
+        if (d.abbrev->tag == TAG_CONST) *is_const = true;
         uint64_t definition = HAS(&d, A_DECLARATION) || HAS(&d, A_SIGNATURE) ? definition_of(r, &d) : 0;
-        if (definition && definition != off)
-            die_at(r, definition, &d);
-        if (HAS(&d, A_SIZE))
-            return d.v[A_SIZE].u * count;
+        if (definition && definition != off) die_at(r, definition, &d);
+        if (HAS(&d, A_SIZE)) return d.v[A_SIZE].u * count;
         if (d.abbrev->tag == TAG_UNSPECIFIED_TYPE) /* decltype(nullptr), the only one in C++ */
             return 8 * count;
         if (d.abbrev->tag == TAG_PTR_TO_MEMBER) {
-            if (HAS(&d, A_TYPE) && d.v[A_TYPE].u)
-                die_at(r, d.v[A_TYPE].u, &d);
+            if (HAS(&d, A_TYPE) && d.v[A_TYPE].u) die_at(r, d.v[A_TYPE].u, &d);
             return (d.abbrev->tag == TAG_SUBROUTINE ? 16 : 8) * count;
         }
         Kids kids = kids_of(&d);
         for (const Abbrev *a; d.abbrev->tag == TAG_ARRAY && (a = kids_next(r, &kids)) != NULL;) {
-            if (a->tag != TAG_SUBRANGE)
-                continue;
+            if (a->tag != TAG_SUBRANGE) continue;
             kids_read(r, &kids, &bound);
             count *= HAS(&bound, A_COUNT) ? bound.v[A_COUNT].u : HAS(&bound, A_UPPER) ? bound.v[A_UPPER].u + 1 : 0;
         }
-        if (!HAS(&d, A_TYPE))
-            return d.abbrev->tag == TAG_POINTER || d.abbrev->tag == TAG_REFERENCE ? 8 * count : 0;
+        if (!HAS(&d, A_TYPE)) return d.abbrev->tag == TAG_POINTER || d.abbrev->tag == TAG_REFERENCE ? 8 * count : 0;
         if (d.abbrev->tag == TAG_REFERENCE || d.abbrev->tag == TAG_RVALUE_REFERENCE || d.abbrev->tag == TAG_POINTER)
             return 8 * count;
         off = d.v[A_TYPE].u;
@@ -115,14 +113,11 @@ static Str block_path(Dwarf *r, uint32_t *scope)
     unsigned n = 0;
     for (; at != NONE && r->scopes.v[at].kind == K_BLOCK && n < DEPTH; at = r->scopes.v[at].parent)
         ordinals[n++] = r->scopes.v[at].ordinal;
-    if (at == NONE || (r->scopes.v[at].kind != K_FUNCTION && r->scopes.v[at].kind != K_INLINED))
-        return EMPTY;
+    if (at == NONE || (r->scopes.v[at].kind != K_FUNCTION && r->scopes.v[at].kind != K_INLINED)) return EMPTY;
     *scope = at;
-    if (!n)
-        return EMPTY;
+    if (!n) return EMPTY;
     Buf *b = buf_push(r);
-    while (n--)
-        buf_format(r, b, n ? "%u." : "%u", ordinals[n]);
+    while (n--) buf_format(r, b, n ? "%u." : "%u", ordinals[n]);
     Str path = buf_keep(r, b);
     buf_pop(r);
     return path;
@@ -134,8 +129,7 @@ static void make_variable(Dwarf *r, const Note *note, Map *seen, Map *ordinals)
     die_at(r, note->off, &d);
     uint32_t flags = 0;
     Loc loc;
-    if (!location(r, &d, &loc, &flags))
-        return;
+    if (!location(r, &d, &loc, &flags)) return;
     if (!r->relocatable && !(flags & V_TLS) && (loc.value == 0 || loc.value >= UINT64_MAX - 1))
         return; /* the linker dropped its section and wrote a tombstone */
     Chain c = follow(r, &d, true);
@@ -147,20 +141,22 @@ static void make_variable(Dwarf *r, const Note *note, Map *seen, Map *ordinals)
     bool local = around->kind == K_FUNCTION || around->kind == K_INLINED;
     Str owner = local ? around->key : EMPTY;
     uint64_t name_hash = hash_bytes(c.name.p, c.name.n, hash_bytes(around->key.p, around->key.n, local));
-    /* gcc may describe a static of an inlined function twice, and every unit of a program describes an inline variable */
+    /* gcc may describe a static of an inlined function twice, and every unit of a program describes an inline variable
+     */
     uint64_t identity = mix(mix(loc.value, loc.symbol), mix(name_hash, flags & V_TLS)) | 1;
-    if (map_get(seen, identity) != NONE)
-        return;
+    if (map_get(seen, identity) != NONE) return;
     map_put(r, seen, identity, 0);
-    VariableRow row = {.plain = c.name, .linkage = c.linkage, .owner = owner, .path = path, .loc = loc, .unit = note->unit};
+    VariableRow row = {
+        .plain = c.name, .linkage = c.linkage, .owner = owner, .path = path, .loc = loc, .unit = note->unit};
     row.show = around->show.n ? join(r, around->show, "::", c.name) : c.name;
     row.type = c.has_type ? spell(r, c.type, 0).text : str_of("void");
     uint64_t contained = c.has_type ? contained_hash(r, c.type, 0) : 0;
     row.type_hash = mix(hash_bytes(row.type.p, row.type.n, 3), contained);
     bool is_const = false;
     row.size = c.has_type ? type_size(r, c.type, &is_const) : 0;
-    row.flags = flags | (c.external ? V_EXTERNAL : 0) | (is_const ? V_CONST : 0) | (c.artificial ? V_ARTIFICIAL : 0)
-        | (around->flags & T_ANONYMOUS_NAMESPACE ? V_ANONYMOUS_NAMESPACE : 0) | (around->kind == K_TYPE ? V_MEMBER : 0) | (contained & 1 ? V_INCOMPLETE : 0);
+    row.flags = flags | (c.external ? V_EXTERNAL : 0) | (is_const ? V_CONST : 0) | (c.artificial ? V_ARTIFICIAL : 0) |
+                (around->flags & T_ANONYMOUS_NAMESPACE ? V_ANONYMOUS_NAMESPACE : 0) |
+                (around->kind == K_TYPE ? V_MEMBER : 0) | (contained & 1 ? V_INCOMPLETE : 0);
     row.file = c.file;
     row.line = c.line;
     if (local) {
@@ -174,8 +170,7 @@ static void make_variable(Dwarf *r, const Note *note, Map *seen, Map *ordinals)
 void make_variables(Dwarf *d, Map *seen, Map *ordinals)
 {
     d->variable_rows.n = 0;
-    for (uint64_t i = 0; i < d->variables.n; i++)
-        make_variable(d, &d->variables.v[i], seen, ordinals);
+    for (uint64_t i = 0; i < d->variables.n; i++) make_variable(d, &d->variables.v[i], seen, ordinals);
 }
 
 /* ---- units ---- */
