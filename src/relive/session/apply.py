@@ -234,8 +234,10 @@ def _entry_problem(patch: ModulePatch, home: int, name: bytes, before: bytes) ->
         return None  # our own code: placed with room for a jump
     size = int(image.symbols.size[row])
     code = image.read(value, max(size, x86_64.REDIRECT_SIZE))
-    if before[:1] == b"\xe9" and code[:1] != b"\xe9":
-        return None  # our jump of an earlier generation
+    if before[:1] == b"\xe9":
+        target = home + 5 + int.from_bytes(before[1:5], "little", signed=True)
+        if before[:5] != code[:5] and not patch.module.low <= target < patch.module.high:
+            return None  # our jump of an earlier generation: it leads out of the module
     shown = qualified_name(name)
     if before != code[: len(before)] and not _relocated(before, code):
         return Refusal(
