@@ -12,7 +12,7 @@ import pytest
 from relive.errors import TargetError, TargetGone
 from relive.host.launch import start
 from relive.host.native import agent_library
-from relive.host.target import Switch
+from relive.host.target import PointerRewrite, Switch
 from tests.agent_programs import CACHE, Live, agent, build, running, socket_directory, status_of, wait_for
 
 FUNCTIONS = r"""
@@ -579,3 +579,50 @@ def test_kernel_workers_are_left_alone(tmp_path: Path) -> None:
         live.target.tls_install(0, b"1234")
         live.set("finish", 1)
         assert status_of(live.launched) == 22
+
+
+NOBODY = (
+    FUNCTIONS
+    + r"""
+#include <sys/prctl.h>
+static char old_table[64], new_table[64];
+void *old_word = old_table, *new_word = new_table, *object = old_table;
+_Atomic int errors;
+_Atomic long slept;
+static void *sleeper(void *u)
+{
+    struct timespec t = {0, 700000000}, a, b;
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    ready++;
+    errors += nanosleep(&t, 0) != 0;
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    slept = (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000;
+    ready++;
+    return u;
+}
+int main(void)
+{
+    if (getuid() == 0 && setresuid(65534, 65534, 65534)) abort();
+    prctl(PR_SET_DUMPABLE, 0);
+    pthread_t t = thread(sleeper, 0);
+    while (!finish) { f(); nap(100000); }
+    pthread_join(t, 0);
+    return errors;
+}
+"""
+)
+
+
+def test_program_that_gives_up_its_rights(tmp_path: Path) -> None:
+    """Its own /proc entries are closed to it then; sleeps must not suffer from what we do not see."""
+    with running(build(tmp_path, NOBODY), tmp_path) as live:
+        live.wait_ready()
+        flip(live, 20)
+        flip(live, 20, stop=True)
+        rewrite = PointerRewrite(live.value("old_word", 8), live.value("new_word", 8))
+        assert live.target.switch(Switch(rewrites=(rewrite,), timeout_ms=60_000)).rewritten >= 2
+        assert live.value("object", 8) == rewrite.new
+        live.wait_ready(2)
+        assert live.value("errors") == 0
+        assert live.value("slept", 8) >= 700
+        assert live.target.modules()[0].path == str(tmp_path / "program")

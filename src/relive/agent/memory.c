@@ -11,12 +11,12 @@
 enum { OWN_LIMIT = 64 };
 
 static struct {
-    int proc, own_proc, mem;
+    int proc, own_proc, mem, pagemap;
     bool mem_refuses_text; /* writing through protections was refused once */
     struct {
         uint64_t low, high;
     } own[OWN_LIMIT];
-} memory = {.proc = -1, .own_proc = -1, .mem = -1};
+} memory = {.proc = -1, .own_proc = -1, .mem = -1, .pagemap = -1};
 
 bool memory_open(void)
 {
@@ -25,12 +25,13 @@ bool memory_open(void)
     if (memory.proc < 0 || memory.own_proc < 0)
         return false;
     memory.mem = (int)SYS(SYS_openat, memory.own_proc, "mem", O_RDWR | O_CLOEXEC, 0);
+    memory.pagemap = (int)SYS(SYS_openat, memory.own_proc, "pagemap", O_RDONLY | O_CLOEXEC, 0);
     return memory.mem >= 0;
 }
 
 void memory_forget(void)
 {
-    memory.proc = memory.own_proc = memory.mem = -1;
+    memory.proc = memory.own_proc = memory.mem = memory.pagemap = -1;
 }
 
 int proc_directory(void)
@@ -41,6 +42,11 @@ int proc_directory(void)
 int own_proc_directory(void)
 {
     return memory.own_proc;
+}
+
+int pagemap_file(void)
+{
+    return memory.pagemap;
 }
 
 void own_pages_register(void *pages, size_t size)

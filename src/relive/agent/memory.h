@@ -22,6 +22,8 @@ void memory_forget(void);
  * of the agent's own thread: main may have ended by pthread_exit, and then has no memory any more. */
 int proc_directory(void);
 int own_proc_directory(void);
+/* /proc/thread-self/pagemap, opened early: a program that gives up its rights could not open it any more. */
+int pagemap_file(void);
 
 /* Fresh zeroed pages, remembered as the agent's own; NULL when there are none. */
 void *own_pages(size_t size);

@@ -5,7 +5,6 @@
 #include "memory.h"
 #include "sys.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -54,14 +53,14 @@ static void scan_words(uint64_t *word, uint64_t *end)
 }
 
 /* Only pages that exist: reading others would make them, or fail behind the end of a file. */
-static void scan_present(uint64_t low, uint64_t high, int pagemap)
+static void scan_present(uint64_t low, uint64_t high)
 {
     static uint64_t entries[PAGES_AT_ONCE];
     while (low < high) {
         uint64_t pages = (high - low) / PAGE;
         if (pages > PAGES_AT_ONCE)
             pages = PAGES_AT_ONCE;
-        if (SYS(SYS_pread64, pagemap, entries, pages * 8, low / PAGE * 8) != (long)(pages * 8))
+        if (SYS(SYS_pread64, pagemap_file(), entries, pages * 8, low / PAGE * 8) != (long)(pages * 8))
             return;
         for (uint64_t i = 0, run; i < pages; i = run) {
             bool present = entries[i] & (PAGE_PRESENT | PAGE_SWAPPED);
@@ -75,7 +74,7 @@ static void scan_present(uint64_t low, uint64_t high, int pagemap)
 }
 
 /* Cuts the agent's own ranges (whole or parts of pages) out of [low, high). */
-static void scan_range(uint64_t low, uint64_t high, int pagemap)
+static void scan_range(uint64_t low, uint64_t high)
 {
     while (low < high) {
         uint64_t own_end = own_range_end(low);
@@ -89,7 +88,7 @@ static void scan_range(uint64_t low, uint64_t high, int pagemap)
             scan_words((uint64_t *)((low + 7) & ~7ull), (uint64_t *)(end & ~7ull));
         } else {
             scan_words((uint64_t *)((low + 7) & ~7ull), (uint64_t *)whole_low);
-            scan_present(whole_low, whole_high, pagemap);
+            scan_present(whole_low, whole_high);
             scan_words((uint64_t *)whole_high, (uint64_t *)(end & ~7ull));
         }
         low = end;
@@ -101,9 +100,6 @@ uint64_t scan_rewrite(const struct rewrite *rules, size_t count)
     static struct maps maps;
     if (!count || !maps_load(&maps))
         return 0;
-    int pagemap = (int)SYS(SYS_openat, own_proc_directory(), "pagemap", O_RDONLY | O_CLOEXEC);
-    if (pagemap < 0)
-        return 0;
     job.rules = rules;
     job.count = count;
     job.low = rules[0].from;
@@ -114,8 +110,7 @@ uint64_t scan_rewrite(const struct rewrite *rules, size_t count)
         const int writable = PROT_READ | PROT_WRITE;
         if ((row->protection & writable) == writable && row->is_private && row->kind != MAP_DEVICE_MEMORY &&
             row->kind != MAP_KERNEL)
-            scan_range(row->low, row->high, pagemap);
+            scan_range(row->low, row->high);
     }
-    SYS(SYS_close, pagemap);
     return job.done;
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define OWN_LIMIT (256ull << 10)
-#define MOVING_LIMIT (64ull << 20)
+#define OTHERS_LIMIT (64ull << 20) /* a stack inside the heap has no end of its own */
 #define STACK_GROWTH (64ull << 20)
 
 static struct maps stacks;
@@ -43,13 +43,11 @@ static uint64_t copied[2 * PAGE]; /* for the agent's thread alone */
 
 static bool range_has(uint64_t low, uint64_t high, bool (*wanted)(uint64_t), enum stack_access access)
 {
-    if (access != STACK_MOVING) {
-        if (access == STACK_OWN && high - low > OWN_LIMIT)
-            high = low + OWN_LIMIT;
+    uint64_t limit = access == STACK_OWN ? OWN_LIMIT : OTHERS_LIMIT;
+    if (high - low > limit)
+        high = low + limit;
+    if (access != STACK_MOVING)
         return words_have((const uint64_t *)low, (const uint64_t *)(high & ~7ull), wanted);
-    }
-    if (high - low > MOVING_LIMIT)
-        high = low + MOVING_LIMIT;
     while (low < high) {
         uint64_t size = high - low < sizeof copied ? high - low : sizeof copied;
         if (!memory_read(low, copied, size))

@@ -138,6 +138,8 @@ static bool start(const char *socket_path, const uint8_t token[RELIVE_TOKEN_SIZE
     uint64_t mask = signal_block_all(); /* inherited by the new threads */
     started = start_thread(worker_main, 0) && start_thread(talk_main, 1 << 20);
     signal_set_mask(mask);
+    if (started)
+        talk_wait_first_try();
     return started;
 }
 

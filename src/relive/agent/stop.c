@@ -53,7 +53,8 @@ static void report(struct thread *thread, ucontext_t *context)
     thread->pc = pc;
     thread->sp = sp;
     thread->tp = thread_pointer();
-    thread->in_trap = *(uint64_t *)&context->uc_sigmask & 1ull << (SIGTRAP - 1);
+    uint64_t mask = *(uint64_t *)&context->uc_sigmask;
+    thread->in_trap = mask & 1ull << (SIGTRAP - 1) && mask & LIBC_SIGNALS;
     uint64_t low = (uint64_t)context->uc_stack.ss_sp, size = context->uc_stack.ss_size;
     thread->alternate = !(context->uc_stack.ss_flags & SS_DISABLE) && sp - low < size ? low + size : 0;
     thread->inside = gate.wanted && (gate.wanted(pc) || stack_has(thread, gate.wanted, STACK_OWN));
@@ -79,6 +80,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
         was.sleeps = thread->sleeps;
         was.pc = thread->pc;
         was.number = thread->number;
+        was.unseen = thread->unseen;
         atomic_store(&thread->answered, round);
         atomic_fetch_add(&gate.answers, 1);
         if (atomic_load(&gate.waiting))
@@ -90,7 +92,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
     }
     if (atomic_fetch_sub(&gate.inside, 1) == 1)
         futex_wake_all(&gate.inside);
-    restart_interrupted(context, &was, hold);
+    restart_interrupted(context, &was, hold || was.unseen);
 }
 
 bool stop_prepare(void)

@@ -29,6 +29,7 @@ static struct {
     _Atomic uint32_t lock;    /* of path and token */
     _Atomic uint32_t summons; /* counts calls of talk_summon */
     _Atomic int host;         /* pid of the host being talked to, 0: none */
+    _Atomic uint32_t tried;   /* the first connection was tried */
 } talk;
 
 static struct reply reply;
@@ -60,8 +61,22 @@ bool talk_summon(const char *socket_path, const uint8_t token[RELIVE_TOKEN_SIZE]
     return true;
 }
 
+static void first_try_is_over(void)
+{
+    if (!atomic_exchange(&talk.tried, 1))
+        futex_wake_all(&talk.tried);
+}
+
+void talk_wait_first_try(void)
+{
+    const uint64_t deadline = now_ns() + 1000 * NS_PER_MS;
+    while (!atomic_load(&talk.tried) && now_ns() < deadline)
+        futex_wait(&talk.tried, 0, NS_PER_MS);
+}
+
 void talk_fork_child(void)
 {
+    atomic_store(&talk.tried, 0);
     atomic_store(&talk.lock, 0);
     atomic_store(&talk.host, 0);
     atomic_store(&talk.summons, 0);
@@ -214,11 +229,14 @@ static void serve(int fd)
 void *talk_main(void *unused)
 {
     (void)unused;
-    if (!own_descriptors() || !memory_open() || !stop_prepare())
+    if (!own_descriptors() || !memory_open() || !stop_prepare()) {
+        first_try_is_over();
         return NULL;
+    }
     for (uint32_t failures = 0;;) {
         uint32_t seen = atomic_load(&talk.summons);
         int fd = connect_host();
+        first_try_is_over();
         if (fd >= 0) {
             serve(fd);
             SYS(SYS_close, fd);

@@ -202,7 +202,7 @@ enum place thread_place(struct thread *thread)
     long got = read_kept(thread, &thread->syscall_fd, "syscall", text, sizeof text);
     if (got <= 0)
         /* Unreadable (the program changed its user, or no descriptors left): only a signal can tell. */
-        return got == -ENOENT || got == -ESRCH ? PLACE_GONE : PLACE_RUNNING;
+        return got == -ENOENT || got == -ESRCH ? PLACE_GONE : (thread->unseen = true, PLACE_RUNNING);
     if (text[0] == 'r')
         return PLACE_RUNNING;
     /* "nr a0 a1 a2 a3 a4 a5 sp pc" in a system call, "-1 sp pc" otherwise (a zombie: "0 0x0 ..." with pc 0). */

@@ -15,18 +15,19 @@ enum place { PLACE_RUNNING, PLACE_BLOCKED, PLACE_GONE };
 
 struct thread {
     int tid;
-    int syscall_fd, stat_fd;   /* kept open, as opening costs five times what reading does; -1 when not */
-    bool kernel;               /* a worker of io_uring: listed, but never in the program's code, and deaf to signals */
-    bool listed;               /* seen by the newest listing */
-    bool clear;                /* nothing more to wait for (meaning: the user's) */
-    bool asked;                /* a signal was sent in this round and not yet answered */
-    bool sleeps;               /* pc, sp and number are those of a system call */
-    int number;                /* of the system call; -1: a page fault or the like */
-    uint64_t pc, sp;           /* where it will go on */
-    uint64_t alternate;        /* end of the alternate signal stack when sp is on it, else 0 */
-    uint64_t tp;               /* thread pointer; 0: unknown */
-    bool in_trap;              /* it answered with SIGTRAP blocked: from within a handler of that, perhaps ours */
-    bool inside;               /* its own look at its stack found what was looked for */
+    int syscall_fd, stat_fd; /* kept open, as opening costs five times what reading does; -1 when not */
+    bool unseen;             /* its file could not be read: it may sleep or run */
+    bool kernel;             /* a worker of io_uring: listed, but never in the program's code, and deaf to signals */
+    bool listed;             /* seen by the newest listing */
+    bool clear;              /* nothing more to wait for (meaning: the user's) */
+    bool asked;              /* a signal was sent in this round and not yet answered */
+    bool sleeps;             /* pc, sp and number are those of a system call */
+    int number;              /* of the system call; -1: a page fault or the like */
+    uint64_t pc, sp;         /* where it will go on */
+    uint64_t alternate;      /* end of the alternate signal stack when sp is on it, else 0 */
+    uint64_t tp;             /* thread pointer; 0: unknown */
+    bool in_trap; /* it answered from within our SIGTRAP handler (or another that blocks what only libc may) */
+    bool inside;  /* its own look at its stack found what was looked for */
     _Atomic uint32_t answered; /* the round it answered last */
 };
 
