@@ -25,6 +25,8 @@ class Construction:
     """Function atoms that must be placed anew although functions of that name live."""
     skips: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """Function atom → (start, end) offsets of code that is jumped over."""
+    constructed: set[int] = field(default_factory=set)
+    """New variables that they mention: these must be placed."""
     mixed: list[int] = field(default_factory=list)
     """Initialisers of old and new variables that cannot be separated with what is known."""
 
@@ -45,10 +47,12 @@ def plan_construction(unit: LinkUnit, new_variables: set[int], live: set[int]) -
                 if _variables(atoms, leaf) & new_variables and _content_key(atoms, leaf) not in old:
                     result.entries.append(leaf)
                     result.fresh.add(leaf)
+                    result.constructed |= _variables(atoms, leaf) & new_variables
             continue
         leaf = leaves[0]
         result.fresh |= {entry, leaf}
         result.entries.append(entry)
+        result.constructed |= _variables(atoms, leaf) & new_variables
         if not _variables(atoms, leaf) & live:
             continue
         blocks = unit.initialiser_blocks.get(atoms.names[leaf] or b"") if unit.initialiser_blocks else None

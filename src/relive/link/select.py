@@ -226,7 +226,9 @@ class Selector:
         for u, unit in enumerate(self.selection.units):
             new = unit.new
             variables = [a for a in new.variables() if new.kind[a] in (Kind.DATA, Kind.TLS)]
-            placed = {a for a in variables if self._is_placed(u, a)}
+            # A new variable counts even if no code mentions it: its constructor may (std::ios_base::Init, registrars).
+            added = set(unit.comparison.added)
+            placed = {a for a in variables if self._is_placed(u, a) or (a in added and self._live(u, a) is None)}
             live = {a for a in variables if a not in placed and self._live(u, a) is not None}
             plan = plan_construction(unit, placed, live)
             for leaf in plan.mixed:
@@ -237,7 +239,7 @@ class Selector:
                 )  # fmt: skip
             self._fresh |= {(u, a) for a in plan.fresh}
             self.selection.skips.update({(u, a): skips for a, skips in plan.skips.items()})
-            for atom in sorted(plan.fresh):
+            for atom in sorted(plan.fresh | plan.constructed):
                 self._place_atom(u, atom)
             self.selection.initialisers += [(u, atom) for atom in plan.entries]
         self._follow()

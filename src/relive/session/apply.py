@@ -236,10 +236,11 @@ def _entry_problem(patch: ModulePatch, home: int, name: bytes, before: bytes) ->
     code = image.read(value, max(size, x86_64.REDIRECT_SIZE))
     if before[:1] == b"\xe9":
         target = home + 5 + int.from_bytes(before[1:5], "little", signed=True)
-        if before[:5] != code[:5] and not patch.module.low <= target < patch.module.high:
+        low, high = image.load_range
+        if before[:5] != code[:5] and not low <= target - patch.module.base < high:
             return None  # our jump of an earlier generation: it leads out of the module
     shown = qualified_name(name)
-    if before != code[: len(before)] and not _relocated(before, code):
+    if before != code[: len(before)]:
         return Refusal(
             "breakpoint-at-entry", shown, "its first bytes are not those of the program: a debugger's breakpoint",
             "remove the breakpoint and save again",
@@ -256,11 +257,6 @@ def _entry_problem(patch: ModulePatch, home: int, name: bytes, before: bytes) ->
             "put the body of the loop into a function of its own, or restart the program",
         )  # fmt: skip
     return None
-
-
-def _relocated(before: bytes, code: bytes) -> bool:
-    """Text relocations at an entry: never in code that gcc or clang make; kept apart so that the reason is right."""
-    return False
 
 
 def still_active(

@@ -38,18 +38,38 @@ def initialiser_blocks(info: DebugInfo, atoms: Atoms, leaf: int, new: Collection
     pieces = _pieces([r for r in rows[first:] if r.offset < after], definitions, home, _atexit_calls(atoms, leaf))
     if not pieces:
         return None
-    seen: set[frozenset[bytes]] = set()
+    seen: set[bytes] = set()
     blocks: list[Block] = []
     bounds = [*(offset for offset, _ in pieces), after]
     for (low, high), (_, owners) in zip(pairwise(bounds), pieces, strict=True):
-        wanted = owners & set(new)
-        if owners in seen or (wanted and wanted != owners) or not _mentions(atoms, leaf, low, high, owners):
+        parts = _parts(atoms, leaf, low, high, owners, new)
+        if parts is None or seen & owners:
             return None
-        seen.add(owners)
-        blocks.append((low - start, high - start, min(wanted) if wanted else None))
-    if {name for owners in seen for name in owners} >= set(new):
-        return tuple(blocks)
-    return None
+        seen |= owners
+        blocks += [(first - start, last - start, name) for first, last, name in parts]
+    return tuple(blocks) if seen >= set(new) else None
+
+
+def _parts(
+    atoms: Atoms, leaf: int, low: int, high: int, owners: frozenset[bytes], new: Collection[bytes]
+) -> list[Block] | None:
+    """The blocks of variables that are defined on one line: one block when they are all old, or the only one is new;
+    otherwise they are told apart by the registrations of their destructors, one behind each."""
+    wanted = owners & set(new)
+    if not all(_mentions(atoms, leaf, low, high, {name}) for name in owners):
+        return None
+    if not wanted or len(owners) == 1:
+        return [(low, high, min(wanted) if wanted else None)]
+    ends = [at for at in sorted(_atexit_calls(atoms, leaf)) if low < at <= high]
+    if len(ends) != len(owners) or ends[-1] != high:
+        return None
+    result: list[Block] = []
+    for first, last in pairwise([low, *ends]):
+        mine = [name for name in owners if _mentions(atoms, leaf, first, last, {name})]
+        if len(mine) != 1:
+            return None
+        result.append((first, last, mine[0] if mine[0] in wanted else None))
+    return result
 
 
 def _pieces(

@@ -88,10 +88,13 @@ class TypeCheck:
         """The atoms of a new object under the names of the old one where the compiler numbered them anew."""
         self.prefetch(obj)
         new = Atoms(obj, interner)
-        renames = self._static_renames(old, obj, verdict, source)
-        if renames:
-            new = Atoms(obj, interner, renames)
-        lambdas = match_lambdas(old, new, self._changed_captures(old.object, obj))
+        try:
+            renames = self._static_renames(old, obj, verdict, source)
+            if renames:
+                new = Atoms(obj, interner, renames)
+            lambdas = match_lambdas(old, new, self._changed_captures(old.object, obj))
+        except FormatError:
+            return new  # debug information that cannot be read: `check` refuses
         if lambdas.renames:
             new = Atoms(obj, interner, {**renames, **lambdas.renames})
         for owner in lambdas.told:
