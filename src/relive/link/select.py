@@ -104,6 +104,13 @@ class Selector:
         unit = self.selection.units[u]
         name = unit.new.names[atom]
         assert name is not None
+        section = unit.new.object.section_names[int(unit.new.section[atom])]
+        if section.isidentifier() and self.scope.find(b"__start_" + section.encode()) is not None:
+            self._refuse(
+                u, atom, "section-array", f"the linker makes an array of section {section}, which cannot grow any more",
+                "restart the program",
+            )  # fmt: skip
+            return
         if not unit.new.is_global[atom] or self._owns(u, atom) is False or is_initialiser(name):
             return
         strong = any(unit.new.object.symbols["info"][i] >> 4 == c.STB_GLOBAL for i in unit.new.aliases.get(atom, ()))
