@@ -67,14 +67,20 @@ def plan_construction(unit: LinkUnit, new_variables: set[int], live: set[int]) -
 
 
 def _thread_locals(unit: LinkUnit, new_variables: set[int], result: Construction) -> None:
-    """gcc constructs all thread_locals of a unit behind one guard; a thread that passed it would never construct a
-    new one."""
+    """gcc and clang construct all thread_locals of a unit behind one `__tls_guard`; a thread that passed it would never
+    construct a new one. With optimisation the check of the guard stands in every function that uses one of them."""
     atoms = unit.new
-    leaf = atoms.by_name.get(b"__tls_init")
-    if leaf is None or leaf not in unit.comparison.counterpart:
+    guard = atoms.by_name.get(b"__tls_guard")
+    new = {a for a in new_variables if atoms.kind[a] == Kind.TLS and a != guard}
+    if guard is None or guard not in unit.comparison.counterpart or not new:
         return
-    if any(atoms.kind[a] == Kind.TLS and a in new_variables for a in _variables(atoms, leaf)):
-        result.mixed.append(leaf)
+    for function in atoms.functions():
+        name = atoms.names[function] or b""
+        mentioned = _variables(atoms, function)
+        makes = is_initialiser(name) or name.startswith(b"_ZTW")
+        if mentioned & new and (makes or guard in mentioned):
+            result.mixed.append(function)
+            return
 
 
 def _entries(atoms: Atoms) -> list[int]:

@@ -44,6 +44,10 @@ class Scope(Protocol):
         """Definitions elsewhere in the process, as the dynamic linker would choose; unknown names are left out."""
         ...
 
+    def thread_local(self, name: bytes) -> TlsPlace | None:
+        """A thread-local that another module of the process defines."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class LinkUnit:

@@ -19,6 +19,18 @@ from relive.link.unwind import Record
 
 _GOT = frozenset({c.R_X86_64_GOTPCREL, c.R_X86_64_GOTPCRELX, c.R_X86_64_REX_GOTPCRELX, c.R_X86_64_GOTPCREL64})
 _ABSOLUTE_32 = frozenset({c.R_X86_64_32, c.R_X86_64_32S})
+_THREAD_LOCAL = frozenset(
+    {
+        c.R_X86_64_TPOFF32,
+        c.R_X86_64_TPOFF64,
+        c.R_X86_64_DTPOFF32,
+        c.R_X86_64_DTPOFF64,
+        c.R_X86_64_GOTTPOFF,
+        c.R_X86_64_TLSGD,
+        c.R_X86_64_GOTPC32_TLSDESC,
+        c.R_X86_64_TLSDESC_CALL,
+    }
+)
 _KNOWN = frozenset(
     {
         *_GOT,
@@ -108,6 +120,13 @@ def is_call(atoms: Atoms, row: int) -> bool:
 def _need(selection: Selection, scope: Scope, result: References, u: int, row: int, target: Target) -> None:
     new = selection.units[u].new
     kind = int(new.relocations["type"][row])
+    if kind in _THREAD_LOCAL and isinstance(target, Named):
+        # dlsym would answer with one thread's copy.
+        place = scope.thread_local(target.name)
+        if place is None:
+            result.externals.pop(target.name, None)
+        else:
+            result.externals[target.name] = place
     if kind not in _KNOWN:
         name = RELOCATION_NAMES.get(kind, str(kind))
         _refuse(

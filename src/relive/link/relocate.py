@@ -104,7 +104,8 @@ class Relocator:
             assert not isinstance(address, TlsPlace)
             return struct.pack("<Q", address)
         if not isinstance(address, TlsPlace):
-            return bytes(16 if kind == "gd" else 8)
+            assert address == 0, "a thread-local without a place"
+            return bytes(16 if kind == "gd" else 8)  # weak and undefined: never used
         if kind == "gd":
             return struct.pack("<QQ", address.module, address.offset)
         return struct.pack("<q", static_offset(address))

@@ -27,7 +27,9 @@ _SYSTEM = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
 class ModuleState:
     """One module of the project. Implements `link.model.Scope`."""
 
-    def __init__(self, module: Module, image: Image, target: Target, others: Sequence[ModuleState]) -> None:
+    def __init__(
+        self, module: Module, image: Image, target: Target, others: Sequence[ModuleState], cache: Path
+    ) -> None:
         """`others`: the live list of all project modules, this one included sooner or later."""
         self.module = module
         self.image = image
@@ -37,6 +39,7 @@ class ModuleState:
         self.tls_module, self.tls_offset = module.tls_module, module.tls_offset
         self._target = target
         self._others = others
+        self._cache = cache
         self._found: dict[bytes, int] = {}
         self._plt: dict[bytes, int] | None = None
 
@@ -82,7 +85,10 @@ class ModuleState:
 
     def _visible(self, name: bytes) -> int | None:
         rows = self.image.find_any(name)
-        visible = [row for row in rows if self.image.symbols.binding[row] != c.STB_LOCAL]
+        # Names without a type are labels of assembly and what the linker itself defines (`__start_section`, `_end`).
+        visible = [row for row in rows if self.image.symbols.binding[row] != c.STB_LOCAL] or (
+            [] if rows else self.image.find_global(name)
+        )
         if visible:
             return visible[0]
         # mold, lld and gold write what is not exported as local. A static of another file must not be taken for it.
@@ -123,12 +129,6 @@ class ModuleState:
                     if found is not None:
                         result[name] = found
                         break
-        # A thread-local that another module defines: dlsym would answer with one thread's copy of it.
-        for name in missing:
-            for other in self._others:
-                place = other.find_tls(name) if other is not self else None
-                if place is not None:
-                    result[name] = place
         for library in SPARE_LIBRARIES:
             left = [name for name in missing if name not in result]
             if not left:
@@ -136,6 +136,22 @@ class ModuleState:
             if library_defines(library, left) and self._target.open_library(library):
                 result.update(self._lookup(left))
         return result
+
+    def thread_local(self, name: bytes) -> TlsPlace | None:
+        for other in self._others:
+            place = other.overlay.get(name) if name in other.overlay else other.find_tls(name)
+            if isinstance(place, TlsPlace):
+                return place
+        # A system library: its own table says where in its block the variable lies (std::once_flag uses two such).
+        for module in self._target.modules():
+            if not module.tls_module or not os.path.isfile(module.path):
+                continue
+            image = load_image(module.path, self._cache, allow_stripped=True)
+            for row in image.find_global(name):
+                if int(image.symbols.type[row]) == c.STT_TLS:
+                    offset, static = int(image.symbols.value[row]), module.tls_offset
+                    return TlsPlace(module.tls_module, offset, None if static is None else static + offset)
+        return None
 
     def find_tls(self, name: bytes) -> TlsPlace | None:
         """A thread-local of this module that others can see."""
@@ -179,4 +195,4 @@ def load_module(module: Module, target: Target, others: Sequence[ModuleState], c
             f"{module.path} was linked anew after the program was started",
             "restart the program, or let relive do all the reloading and link only when you are done",
         )
-    return ModuleState(module, image, target, others)
+    return ModuleState(module, image, target, others, cache)

@@ -436,7 +436,8 @@ class Engine:
         """Tells which changed functions are still running their old code."""
         names = apply.still_active(self.target, self._modules, applied, self._generations)
         for name, tid in names[:5]:
-            notes.append(f"{qualified_name(name)} is running (thread {tid}): its old code goes on until it returns")
+            who = f"{qualified_name(name)} seems to be running (thread {tid})"
+            notes.append(f"{who}: calls that have begun finish in the old code")
 
     # --- undo ----------------------------------------------------------------------------------------------------
 
