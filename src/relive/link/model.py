@@ -60,6 +60,9 @@ class LinkUnit:
     folded: frozenset[bytes] = frozenset()
     """Functions that share their code with another function in the program (identical code folding)."""
 
+    reborn: frozenset[bytes] = frozenset()
+    """Functions that are called by other rules than before under the same name: they get a new identity. Old code that
+    is still running goes on calling the old one, all new code calls the new one; nothing is redirected."""
     initialiser_blocks: Mapping[bytes, tuple[tuple[int, int, bytes | None], ...]] | None = None
     """For gcc's one initialiser of a unit, if it was looked at: its blocks (start, end, variable or None)."""
 
@@ -120,6 +123,8 @@ class Selection:
     units: tuple[LinkUnit, ...]
     blocks: list[Block] = field(default_factory=list)
     redirects: list[Redirect] = field(default_factory=list)
+    reborn: list[Redirect] = field(default_factory=list)
+    """Functions with a new identity; `home` is where the old one stays."""
     in_place: list[InPlace] = field(default_factory=list)
     moved: list[Moved] = field(default_factory=list)
     definitions: dict[bytes, tuple[int, int]] = field(default_factory=dict)

@@ -62,6 +62,7 @@ class Selector:
         """(unit, atom) of initialisers that run for new variables: never the living function of that name."""
         self._unwinding: set[int] = set()
         """Units whose personality routines are looked after."""
+        self._reborn = frozenset(name for unit in units for name in unit.reborn)
         self._done = 0
 
     def select(self) -> Selection:
@@ -111,6 +112,13 @@ class Selector:
                 "restart the program",
             )  # fmt: skip
             return
+        section = unit.new.object.section_names[int(unit.new.section[atom])]
+        if section.isidentifier() and self.scope.find(b"__start_" + section.encode()) is not None:
+            self._refuse(
+                u, atom, "section-array-grows", f"the program walks over the section {section}, which cannot grow",
+                "restart the program",
+            )  # fmt: skip
+            return
         if not unit.new.is_global[atom] or self._owns(u, atom) is False or is_initialiser(name):
             return
         strong = any(unit.new.object.symbols["info"][i] >> 4 == c.STB_GLOBAL for i in unit.new.aliases.get(atom, ()))
@@ -150,7 +158,11 @@ class Selector:
             )  # fmt: skip
             return
         self._replaced.add((u, atom))
-        self.selection.redirects.append(Redirect(name, home, u, atom))
+        if name in self._reborn:
+            self.selection.reborn.append(Redirect(name, home, u, atom))
+            self._fresh.add((u, atom))
+        else:
+            self.selection.redirects.append(Redirect(name, home, u, atom))
 
     def _replace_constant(self, u: int, atom: int) -> None:
         unit = self.selection.units[u]
@@ -188,7 +200,7 @@ class Selector:
             for atom in unit.new.functions():
                 if int(unit.new.section[atom]) in sections:
                     self._replace_function(u, atom)
-        if not self.selection.moved:
+        if not self.selection.moved and not self.selection.reborn:
             return
         changed = True
         while changed:
@@ -204,10 +216,12 @@ class Selector:
             changed = len(self._replaced) != before
 
     def _mentioning_moved(self, u: int) -> set[int]:
-        """Named atoms of a unit with a reference, also through anonymous atoms, to a constant that moved."""
+        """Named atoms of a unit with a reference, also through anonymous atoms, to a constant that moved or to a
+        function with a new identity."""
         new = self.selection.units[u].new
-        names = {m.name for m in self.selection.moved}
-        moved = {m.atom for m in self.selection.moved if m.unit == u}
+        gone = [*self.selection.moved, *self.selection.reborn]
+        names = {m.name for m in gone}
+        moved = {m.atom for m in gone if m.unit == u}
         moved |= {atom for name, atom in new.by_name.items() if name in names and new.is_global[atom]}
         reached: set[int] = set()
         front = set(moved)
@@ -429,6 +443,8 @@ class Selector:
             return Placed(u, section, start)
         if new.kind[atom] != Kind.TEXT and (u, atom) in self._replaced:
             return Placed(u, section, start)
+        if name in self._reborn and new.is_global[atom] and self._owner.get(name, (u, atom)) != (u, atom):
+            return self._of_atom(*self._owner[name])
         address = self._live(u, atom)
         if address is not None:
             moved = self._moved_owner(name) if new.is_global[atom] else None

@@ -6,7 +6,9 @@ that is, their newest version. That is right as long as both agree on how to cal
 * the callee has other parameters or another result under the same name (C, or a C++ result type);
 * the unit is optimised by gcc: the caller may know which registers the old callee left alone (-fipa-ra).
 
-The switch then waits for a moment in which no thread is in such a caller, or is refused."""
+A callee of the first kind gets a new identity: old code goes on calling the old one, all new code calls the new one.
+For the second kind the switch waits for a moment in which no thread is in such a caller, or is refused: an old loop that
+never saw the new callee would be a change that is not live."""
 
 from __future__ import annotations
 
@@ -23,17 +25,26 @@ if TYPE_CHECKING:
     from relive.session.pipeline import UnitChange
 
 
+def new_identities(change: UnitChange) -> frozenset[bytes]:
+    """Functions with other parameters or another result: old callers go on calling the old one, which stays."""
+    return frozenset(change.verdict.new_signatures)
+
+
 def old_callers(changes: Sequence[UnitChange]) -> tuple[Forbidden, ...]:
-    """Address ranges of old code in which no thread may be."""
-    signatures = {name for change in changes for name in change.verdict.new_signatures}
+    """Address ranges of old code in which no thread may be: optimised callers that may rely on registers which a new
+    callee does not keep."""
     ranges: set[tuple[int, int]] = set()
     for change in changes:
-        callees = set(signatures)
-        if change.unit.optimised and not _keeps_registers(change.unit.command.arguments):
-            callees |= _more_demanding(change.comparison)
+        callees = _demanding(change)
         if callees:
             ranges |= _callers(change, callees)
     return tuple(Forbidden(low, high) for low, high in sorted(ranges))
+
+
+def _demanding(change: UnitChange) -> set[bytes]:
+    if not change.unit.optimised or _keeps_registers(change.unit.command.arguments):
+        return set()
+    return _more_demanding(change.comparison)
 
 
 def _more_demanding(comparison: Comparison) -> set[bytes]:

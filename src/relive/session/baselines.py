@@ -7,13 +7,16 @@ code in the module must be the object's code. After a reload the baseline is our
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from relive.build.units import Unit
 from relive.diff.atoms import Atoms, Interner
 from relive.diff.locate import Location, locate
+from relive.elf import constants as c
 from relive.elf.object import ElfObject
 from relive.errors import FormatError, Refusal
 from relive.link.model import Address, TlsPlace
@@ -61,6 +64,7 @@ class Baselines:
         self._known: dict[str, Baseline] = {}
         self._copied: set[str] = set()
         self._seen: set[str] = set()
+        self._wanted: dict[str, frozenset[bytes]] = {}
 
     def remember(self, units: Sequence[Unit]) -> None:
         """Notes which object files there are at the start: later ones are not what runs."""
@@ -98,11 +102,35 @@ class Baselines:
         self._known[unit.key] = self._make(unit, data)
         return self._known[unit.key]
 
-    def set(self, baseline: Baseline) -> None:
+    def put(self, baseline: Baseline) -> None:
         self._known[baseline.unit.key] = baseline
 
     def forget(self, key: str) -> None:
         self._known.pop(key, None)
+
+    def users_of(self, name: bytes, units: Iterable[Unit], without: set[str]) -> list[Unit]:
+        """Units of the program, other than `without`, whose objects refer to a name that they do not define."""
+        found = []
+        for unit in units:
+            if unit.key in without or name not in self._undefined(unit):
+                continue
+            baseline = self.get(unit)
+            if baseline is not None and baseline.residences:
+                found.append(unit)
+        return found
+
+    def _undefined(self, unit: Unit) -> frozenset[bytes]:
+        """Names that what runs of a unit refers to and does not define."""
+        known = self._known.get(unit.key)
+        if known is not None:
+            return _undefined_names(known.atoms.object)
+        if unit.key not in self._wanted:
+            data = self._copy(unit) or self._original(unit) or b""
+            try:
+                self._wanted[unit.key] = _undefined_names(ElfObject.parse(data, unit.object))
+            except FormatError:
+                self._wanted[unit.key] = frozenset()
+        return self._wanted[unit.key]
 
     def snapshot(self, keys: Sequence[str]) -> dict[str, Baseline | None]:
         """The present baselines of some units, to be put back by `restore`."""
@@ -195,6 +223,16 @@ def _folded(atoms: Atoms, location: Location) -> frozenset[bytes]:
             folded |= {name, seen[address]}
         seen[address] = name
     return frozenset(folded)
+
+
+def _undefined_names(obj: ElfObject) -> frozenset[bytes]:
+    return frozenset(obj.symbol_names[i] for i in np.flatnonzero(obj.symbol_sections == 0).tolist())
+
+
+def is_strong(atoms: Atoms, name: bytes) -> bool:
+    """Whether a global name of an object is a strong definition (a weak one may come from another unit too)."""
+    symbols = atoms.object.symbols
+    return any(symbols["info"][i] >> 4 == c.STB_GLOBAL for i in atoms.aliases.get(atoms.by_name[name], ()))
 
 
 def is_lto(obj: ElfObject) -> bool:

@@ -92,6 +92,8 @@ class ModuleState:
         if visible:
             return visible[0]
         # mold, lld and gold write what is not exported as local. A static of another file must not be taken for it.
+        if name.startswith((b"__start_", b"__stop_")) and (bounds := self.image.find_global(name)):
+            return bounds[0]  # made by the linker, without a type
         if len(rows) == 1 and (self._demoted or int(self.image.symbols.other[rows[0]]) & 3 == c.STV_HIDDEN):
             return rows[0]
         return None

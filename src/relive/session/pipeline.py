@@ -27,9 +27,17 @@ from relive.link.model import LinkUnit
 from relive.link.patch import Prepared as PreparedPatch
 from relive.link.patch import prepare
 from relive.session import apply, report
-from relive.session.active import old_callers
+from relive.session.active import new_identities, old_callers
 from relive.session.apply import ModulePatch
-from relive.session.baselines import EMPTY_OBJECT, Baseline, Baselines, Residence, is_lto, lto_refusal
+from relive.session.baselines import (
+    EMPTY_OBJECT,
+    Baseline,
+    Baselines,
+    Residence,
+    is_lto,
+    is_strong,
+    lto_refusal,
+)
 from relive.session.generations import Generation, reversed_code, reversed_rewrites, reversed_stores
 from relive.session.initialisers import initialiser_blocks
 from relive.session.modules import ModuleState, is_project_module, load_module
@@ -208,6 +216,10 @@ class Engine:
         if refusals:
             return self._end(result, "refused", clock, refusals=_unique(refusals), notes=tuple(notes))
 
+        refusals = self._elsewhere(changes)
+        if refusals:
+            return self._end(result, "refused", clock, refusals=_unique(refusals), notes=tuple(notes))
+
         # Our own linker: bind to what lives, place what is new, one patch for each module.
         try:
             patches = self._link(changes, cancelled, notes)
@@ -308,6 +320,22 @@ class Engine:
             changes.append(UnitChange(unit, baseline, comparison, verdict))
         return changes
 
+    def _elsewhere(self, changes: Sequence[UnitChange]) -> list[Refusal]:
+        """What other units, which are not compiled now, refer to and would no longer find, or would call wrongly."""
+        mine = {c.unit.key for c in changes}
+        defined = {n for c in changes for n, a in c.comparison.new.by_name.items() if c.comparison.new.is_global[a]}
+        refusals = []
+        for change in changes:
+            old = change.comparison.old
+            gone = [n for n in change.comparison.removed if old.is_global[old.by_name[n]] and is_strong(old, n)]
+            for name in (n for n in gone if n not in defined):
+                for user in self._baselines.users_of(name, self.project.units.values(), mine):
+                    refusals.append(_still_used(name, user, change.unit))
+            for name in change.verdict.new_signatures:
+                for user in self._baselines.users_of(name, self.project.units.values(), mine):
+                    refusals.append(_called_elsewhere(name, user))
+        return refusals
+
     def _is_new(self, unit: Unit) -> bool:
         """Whether no part of the program was made from this unit: it came into the database during the session."""
         return not self._baselines.was_there(unit)
@@ -396,7 +424,7 @@ class Engine:
                 Residence(r.module, report.carried_over(change.comparison, r.live), r.folded, r.newest)
                 for r in baseline.residences
             ]
-            self._baselines.set(Baseline(baseline.unit, atoms, residences))
+            self._baselines.put(Baseline(baseline.unit, atoms, residences))
 
     def _record(
         self,
@@ -418,7 +446,7 @@ class Engine:
                 live.update(applied.addresses.get((residence.module.path, change.comparison.new), {}))
                 newest = {**residence.newest, **{name: new for name, _, new in applied.redirected}}
                 residences.append(Residence(residence.module, live, residence.folded, newest))
-            self._baselines.set(Baseline(change.baseline.unit, change.comparison.new, residences))
+            self._baselines.put(Baseline(change.baseline.unit, change.comparison.new, residences))
         for patch in patches:
             before = {}
             for name, address in applied.globals.get(patch.module.path, {}).items():
@@ -508,7 +536,9 @@ class Engine:
 
 
 def _link_unit(change: UnitChange, residence: Residence) -> LinkUnit:
-    return LinkUnit(change.unit.source, change.comparison, residence.live, residence.folded)
+    return LinkUnit(
+        change.unit.source, change.comparison, residence.live, residence.folded, reborn=new_identities(change)
+    )
 
 
 def _unique(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
@@ -516,7 +546,8 @@ def _unique(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
 
 
 def _names(patches: Sequence[ModulePatch]) -> tuple[str, ...]:
-    names = [qualified_name(r.name) for p in patches for r in p.prepared.selection.redirects]
+    selections = [p.prepared.selection for p in patches]
+    names = [qualified_name(r.name) for s in selections for r in (*s.redirects, *s.reborn)]
     return tuple(dict.fromkeys(sorted(names)))
 
 
@@ -527,6 +558,23 @@ def _kept_initialisers(changes: Sequence[UnitChange]) -> list[str]:
             name = change.comparison.new.names[atom] or b"?"
             notes.append(f"{qualified_name(name)}: its initialiser changed; the live value stays")
     return notes
+
+
+def _still_used(name: bytes, user: Unit, unit: Unit) -> Refusal:
+    return Refusal(
+        "removed-but-used", qualified_name(name),
+        f"{os.path.basename(user.source)} still refers to it: a fresh build would not link",
+        "edit the other file too, or put it back", unit.source,
+    )  # fmt: skip
+
+
+def _called_elsewhere(name: bytes, user: Unit) -> Refusal:
+    return Refusal(
+        "signature-changed-elsewhere", qualified_name(name),
+        f"its parameters or result changed, and {os.path.basename(user.source)}, which does not include its "
+        "declaration, calls it",
+        "declare it in a header that both include", user.source,
+    )  # fmt: skip
 
 
 def _no_baseline(unit: Unit) -> Refusal:

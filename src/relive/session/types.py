@@ -18,7 +18,7 @@ from pathlib import Path
 
 from relive.diff.atoms import Atoms, Interner, Kind
 from relive.diff.compare import Comparison
-from relive.diff.identity import Static, has_numbered, local_variables, match_lambdas, rename_statics
+from relive.diff.identity import Static, has_numbered, local_variables, rename_statics
 from relive.dwarf import FLAGS, SOURCES
 from relive.dwarf.compare import compare_types, compare_units, same_type
 from relive.dwarf.model import NoDebugInfoError, TypeChange, VariableRecord
