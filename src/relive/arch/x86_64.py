@@ -264,6 +264,11 @@ _CALLER_SAVED = frozenset({"rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10",
 _decoder: Callable[[bytes], list[tuple[int, int, str, str]]] | None = None
 
 
+def instructions(code: bytes) -> list[tuple[int, int]]:
+    """(offset, length) of the instructions of straight-line code."""
+    return [(offset, length) for offset, length, _, _ in _disassemble(code)]
+
+
 def _disassemble(code: bytes) -> list[tuple[int, int, str, str]]:
     """(offset, length, mnemonic, operands) of straight-line disassembly from offset 0, by capstone."""
     global _decoder

@@ -30,6 +30,8 @@ class Layout:
     """GOT key → offset of its first slot (8 bytes, or 16 for a pair)."""
     stubs: dict[object, int] = field(default_factory=dict)
     """Stub key → offset."""
+    entries: dict[tuple[int, int], int] = field(default_factory=dict)
+    """(unit, atom) of a function with a new home → offset of its jump."""
     commons: dict[bytes, int] = field(default_factory=dict)
     eh_frame_hdr: tuple[int, int] = (0, 0)
     eh_frame: tuple[int, int] = (0, 0)
@@ -94,6 +96,10 @@ def plan(
         layout.stubs[key] = at
         at += x86_64.STUB_SIZE
     layout.stub_area = (stub_start, at - stub_start)
+    at = _align(at, 16)
+    for rehomed in selection.rehomed:
+        layout.entries[(rehomed.unit, rehomed.atom)] = at
+        at += 16
     layout.text = (start, at - start)
 
     at = _align(at, PAGE)

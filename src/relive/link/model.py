@@ -63,6 +63,9 @@ class LinkUnit:
     reborn: frozenset[bytes] = frozenset()
     """Functions that are called by other rules than before under the same name: they get a new identity. Old code that
     is still running goes on calling the old one, all new code calls the new one; nothing is redirected."""
+    rehomed: frozenset[bytes] = frozenset()
+    """Functions whose first version cannot take a jump at its entry: they get a new home, and everything that refers to
+    the old one is rewritten."""
     initialiser_blocks: Mapping[bytes, tuple[tuple[int, int, bytes | None], ...]] | None = None
     """For gcc's one initialiser of a unit, if it was looked at: its blocks (start, end, variable or None)."""
 
@@ -125,6 +128,8 @@ class Selection:
     redirects: list[Redirect] = field(default_factory=list)
     reborn: list[Redirect] = field(default_factory=list)
     """Functions with a new identity; `home` is where the old one stays."""
+    rehomed: list[Redirect] = field(default_factory=list)
+    """Functions with a new home; `home` is the old one."""
     in_place: list[InPlace] = field(default_factory=list)
     moved: list[Moved] = field(default_factory=list)
     definitions: dict[bytes, tuple[int, int]] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from relive.link import debug, layout, references, unwind
 from relive.link.model import Address, Block, LinkUnit, Redirect, Scope, Selection, TlsPlace
 from relive.link.references import References
 from relive.link.relocate import Relocator
-from relive.link.select import Named, Placed, Selector, Target, atoms_in
+from relive.link.select import Entry, Named, Placed, Selector, Target, atoms_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class LinkedPatch:
     """The ELF file to load at `base`; empty when nothing had to be placed."""
     redirects: tuple[tuple[Redirect, int], ...]
     """Each with the address of the new code."""
+    rehomed: tuple[tuple[Redirect, int], ...]
+    """Each with the address of its new home."""
     stores: tuple[Store, ...]
     pointers: tuple[tuple[int, int], ...]
     """(old, new) address points of vtables that moved: objects must get the new one."""
@@ -134,6 +136,7 @@ class Prepared:
             size=self.size,
             file=file,
             redirects=tuple((r, self._of(r.unit, r.atom)) for r in self.selection.redirects),
+            rehomed=tuple((r, base + self.layout.entries[(r.unit, r.atom)]) for r in self.selection.rehomed),
             stores=stores,
             pointers=tuple(self._vtable_points()),
             addresses=tuple(self._new_addresses(u) for u in range(len(self.selection.units))),
@@ -166,6 +169,8 @@ class Prepared:
     def _address(self, target: Target) -> Address:
         if isinstance(target, Placed):
             return self._placed(target)
+        if isinstance(target, Entry):
+            return self._base + self.layout.entries[(target.unit, target.atom)]
         if isinstance(target, Named) and target.name in self.layout.commons:
             return self._base + self.layout.commons[target.name]
         if isinstance(target, Named) and target.name == b"_GLOBAL_OFFSET_TABLE_":
@@ -236,7 +241,9 @@ class Prepared:
                 continue
             if unit.new.is_global[atom] and self.selection.definitions.get(name, (u, atom)) != (u, atom):
                 continue
-            result[name] = self._placed(Placed(u, int(unit.new.section[atom]), int(unit.new.start[atom])))
+            entry = self.layout.entries.get((u, atom))
+            place = Placed(u, int(unit.new.section[atom]), int(unit.new.start[atom]))
+            result[name] = self._placed(place) if entry is None else self._base + entry
         for name, offset in self.layout.commons.items():
             result[name] = self._base + offset
         return result
@@ -279,6 +286,9 @@ class Prepared:
             slot = base + plan.slots[("got", target)]
             at = offset - plan.text[0]
             text[at : at + x86_64.STUB_SIZE] = x86_64.stub(base + offset, slot)
+        for (u, atom), offset in plan.entries.items():
+            at = offset - plan.text[0]
+            text[at : at + x86_64.REDIRECT_SIZE] = x86_64.redirect(base + offset, self._of(u, atom))
         header = self._write_unwind(relocator, read_only)
         segments = [Segment(base, bytes(read_only), len(read_only), c.PF_R)]
         if plan.text[1]:
@@ -382,7 +392,7 @@ class Prepared:
         if new.kinds[section] in (Kind.TEXT, Kind.LSDA):
             return None
         target = self._selector.of_data(u, section, value)
-        address = self._address(target) if target is not None and not isinstance(target, Placed) else None
+        address = self._address(target) if target is not None and not isinstance(target, Placed | Entry) else None
         return address.offset if isinstance(address, TlsPlace) else address
 
 

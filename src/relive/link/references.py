@@ -14,7 +14,7 @@ from relive.elf import constants as c
 from relive.elf.constants import RELOCATION_NAMES
 from relive.errors import Refusal
 from relive.link.model import Address, Scope, Selection, TlsPlace
-from relive.link.select import Named, Placed, Selector, Target, rows_in
+from relive.link.select import Entry, Named, Placed, Selector, Target, rows_in
 from relive.link.unwind import Record
 
 _GOT = frozenset({c.R_X86_64_GOTPCREL, c.R_X86_64_GOTPCRELX, c.R_X86_64_REX_GOTPCRELX, c.R_X86_64_GOTPCREL64})
@@ -205,7 +205,7 @@ def value_of(externals: Mapping[bytes, Address], target: Target) -> Address:
     """Address of a target outside of the patch; 0 for a weak name that nobody defines."""
     if isinstance(target, Named):
         return externals.get(target.name, 0)
-    assert not isinstance(target, Placed)
+    assert not isinstance(target, Placed | Entry)
     return 0 if target is None else target
 
 

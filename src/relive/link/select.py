@@ -43,10 +43,18 @@ class Named:
     weak: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A reference to a function that gets a new home: a jump of its own in the patch, which later reloads rewrite."""
+
+    unit: int
+    atom: int
+
+
 DEAD = None
 """A reference that nobody needs: the entry of an unplaced function's switch table, a discarded section."""
 
-Target = Placed | Named | int | Address | None
+Target = Placed | Named | Entry | int | Address | None
 
 
 class Selector:
@@ -62,6 +70,7 @@ class Selector:
         """(unit, atom) of initialisers that run for new variables: never the living function of that name."""
         self._unwinding: set[int] = set()
         """Units whose personality routines are looked after."""
+        self._rehomed: set[tuple[int, int]] = set()
         self._reborn = frozenset(name for unit in units for name in unit.reborn)
         self._done = 0
 
@@ -161,6 +170,9 @@ class Selector:
         if name in self._reborn:
             self.selection.reborn.append(Redirect(name, home, u, atom))
             self._fresh.add((u, atom))
+        elif name in self.selection.units[u].rehomed:
+            self.selection.rehomed.append(Redirect(name, home, u, atom))
+            self._rehomed.add((u, atom))
         else:
             self.selection.redirects.append(Redirect(name, home, u, atom))
 
@@ -219,7 +231,7 @@ class Selector:
         """Named atoms of a unit with a reference, also through anonymous atoms, to a constant that moved or to a
         function with a new identity."""
         new = self.selection.units[u].new
-        gone = [*self.selection.moved, *self.selection.reborn]
+        gone: list[Moved | Redirect] = [*self.selection.moved, *self.selection.reborn]
         names = {m.name for m in gone}
         moved = {m.atom for m in gone if m.unit == u}
         moved |= {atom for name, atom in new.by_name.items() if name in names and new.is_global[atom]}
@@ -441,8 +453,12 @@ class Selector:
         name = new.names[atom]
         if name is None or (u, atom) in self._fresh:
             return Placed(u, section, start)
+        if (u, atom) in self._rehomed:
+            return Entry(u, atom)
         if new.kind[atom] != Kind.TEXT and (u, atom) in self._replaced:
             return Placed(u, section, start)
+        if new.is_global[atom] and self._owner.get(name) in self._rehomed:
+            return Entry(*self._owner[name])
         if name in self._reborn and new.is_global[atom] and self._owner.get(name, (u, atom)) != (u, atom):
             return self._of_atom(*self._owner[name])
         address = self._live(u, atom)

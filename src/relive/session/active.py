@@ -7,8 +7,8 @@ that is, their newest version. That is right as long as both agree on how to cal
 * the unit is optimised by gcc: the caller may know which registers the old callee left alone (-fipa-ra).
 
 A callee of the first kind gets a new identity: old code goes on calling the old one, all new code calls the new one.
-For the second kind the switch waits for a moment in which no thread is in such a caller, or is refused: an old loop that
-never saw the new callee would be a change that is not live."""
+For the second kind the switch waits for a moment in which no thread is in such a caller, or is refused: an old loop
+that never saw the new callee would be a change that is not live."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from relive.arch import x86_64
 from relive.diff.atoms import Atoms
 from relive.errors import Refusal, RefusedError, TargetError
-from relive.host.demangle import qualified_name
 from relive.host.target import CodePatch, DataStore, Forbidden, PointerRewrite, Switch, Target
 from relive.link.model import Address, TlsPlace
 from relive.link.patch import LinkedPatch, Prepared
+from relive.session import callsites
 from relive.session.generations import Generation
 from relive.session.modules import ModuleState
 
@@ -60,8 +60,10 @@ def apply(
     number: int,
     workdir: Path,
     forbidden: tuple[Forbidden, ...] = (),
+    loaded: Sequence[tuple[int, int]] = (),
 ) -> Applied:
-    """Loads and switches all patches as one generation. `forbidden`: code that no thread may be in at the switch.
+    """Loads and switches all patches as one generation. `forbidden`: code that no thread may be in at the switch;
+    `loaded`: (address, size) of earlier patches.
     RefusedError: nothing was changed."""
     applied = Applied()
     linked: list[tuple[ModulePatch, LinkedPatch]] = []
@@ -71,16 +73,18 @@ def apply(
     code: list[CodePatch] = []
     stores: list[DataStore] = []
     rewrites: list[PointerRewrite] = []
-    refusals: list[Refusal] = []
-    for patch, one in linked:
-        code += _redirects(target, patch, one, refusals)
+    modules = [patch.module for patch in patches]
+    for _, one in linked:
+        code += _redirects(target, one)
+        for redirect, entry in one.rehomed:
+            code += callsites.referring_code(target, modules, loaded, redirect.home, entry)
+            stores += callsites.referring_data(target, modules, loaded, redirect.home, entry)
+            rewrites.append(PointerRewrite(redirect.home, entry))
         for store in one.stores:
             before = target.read(store.address, len(store.content))
             if before != store.content:
                 stores.append(DataStore(store.address, before, store.content))
         rewrites += [PointerRewrite(old, new) for old, new in one.pointers]
-    if refusals:
-        raise RefusedError(tuple(refusals))
     for _, one in linked:
         for offset, image in one.tls_images:
             target.tls_install(offset, image)
@@ -206,57 +210,50 @@ def _load(target: Target, patch: ModulePatch, number: int, index: int, workdir: 
     raise AssertionError("unreachable")
 
 
-def _redirects(target: Target, patch: ModulePatch, linked: LinkedPatch, refusals: list[Refusal]) -> list[CodePatch]:
-    """The jumps at the home entries, each checked against what is there now."""
+def _redirects(target: Target, linked: LinkedPatch) -> list[CodePatch]:
+    """The jumps at the home entries."""
     if not linked.redirects:
         return []
-    size = x86_64.REDIRECT_SIZE
-    now = target.read_many([(r.home, size) for r, _ in linked.redirects])
-    result = []
-    seen: set[int] = set()
+    now = target.read_many([(r.home, x86_64.REDIRECT_SIZE) for r, _ in linked.redirects])
+    result: dict[int, CodePatch] = {}
     for (redirect, new), before in zip(linked.redirects, now, strict=True):
-        if redirect.home in seen:
-            continue  # an alias
-        seen.add(redirect.home)
-        problem = _entry_problem(patch, redirect.home, redirect.name, before)
+        # An alias has the same home.
+        result.setdefault(redirect.home, CodePatch(redirect.home, before, x86_64.redirect(redirect.home, new)))
+    return list(result.values())
+
+
+def unpatchable(target: Target, module: ModuleState, prepared: Prepared) -> dict[bytes, str]:
+    """Functions whose home cannot take a jump at its entry → why."""
+    redirects = prepared.selection.redirects
+    if not redirects:
+        return {}
+    now = target.read_many([(r.home, x86_64.REDIRECT_SIZE) for r in redirects])
+    found = {}
+    for redirect, before in zip(redirects, now, strict=True):
+        problem = _entry_problem(module, redirect.home, before)
         if problem:
-            refusals.append(problem)
-            continue
-        result.append(CodePatch(redirect.home, before, x86_64.redirect(redirect.home, new)))
-    return result
+            found[redirect.name] = problem
+    return found
 
 
-def _entry_problem(patch: ModulePatch, home: int, name: bytes, before: bytes) -> Refusal | None:
-    """Why the entry of a function cannot take a jump, if so."""
-    image, value = patch.module.image, home - patch.module.base
+def _entry_problem(module: ModuleState, home: int, before: bytes) -> str | None:
+    image, value = module.image, home - module.base
     row = image.symbol_covering(value)
     if row is None or int(image.symbols.value[row]) != value:
         return None  # our own code: placed with room for a jump
     size = int(image.symbols.size[row])
     code = image.read(value, max(size, x86_64.REDIRECT_SIZE))
     if before[:1] == b"\xe9":
-        target = home + 5 + int.from_bytes(before[1:5], "little", signed=True)
+        destination = home + 5 + int.from_bytes(before[1:5], "little", signed=True)
         low, high = image.load_range
-        if before[:5] != code[:5] and not low <= target - patch.module.base < high:
+        if before[:5] != code[:5] and not low <= destination - module.base < high:
             return None  # our jump of an earlier generation: it leads out of the module
-    shown = qualified_name(name)
     if before != code[: len(before)]:
-        return Refusal(
-            "breakpoint-at-entry", shown, "its first bytes are not those of the program: a debugger's breakpoint",
-            "remove the breakpoint and save again",
-        )  # fmt: skip
+        return "its first bytes are not those of the program (a debugger's breakpoint, or a call rewritten before)"
     if size < x86_64.REDIRECT_SIZE and not x86_64.is_padding(code[size:]):
-        return Refusal(
-            "entry-too-short", shown, f"it has {size} bytes, and the next function follows at once",
-            "compile with -falign-functions=16, or restart the program",
-        )  # fmt: skip
+        return f"it has {size} bytes, and the next function follows at once"
     hazards = x86_64.entry_hazards(code[:size])
-    if hazards:
-        return Refusal(
-            "entry-not-patchable", shown, f"its first bytes cannot be replaced: {hazards[0]}",
-            "put the body of the loop into a function of its own, or restart the program",
-        )  # fmt: skip
-    return None
+    return hazards[0] if hazards else None
 
 
 def still_active(

@@ -244,7 +244,8 @@ class Engine:
         try:
             self._serial += 1
             forbidden = old_callers(changes)
-            applied = apply.apply(self.target, patches, self._serial, self._workdir, forbidden)
+            loaded = [(at, size) for g in self._generations for _, at, size in g.memory]
+            applied = apply.apply(self.target, patches, self._serial, self._workdir, forbidden, loaded)
         except RefusedError as error:
             return self._end(result, "refused", clock, refusals=error.refusals)
         clock.lap("apply")
@@ -366,6 +367,11 @@ class Engine:
                 prepared = prepare(links, module, debug_info=self._debugged)
                 for u in sorted(prepared.references.far):
                     prepared.selection.refusals.append(_out_of_reach(links[u].source))
+            problems = apply.unpatchable(self.target, module, prepared)
+            if problems:
+                links = [replace(link, rehomed=frozenset(problems)) for link in links]
+                prepared = prepare(links, module, debug_info=self._debugged)
+                notes += [f"{qualified_name(n)}: {why}; its callers were rewritten" for n, why in problems.items()]
             patches.append(ModulePatch(module, prepared))
         return patches
 
@@ -547,7 +553,7 @@ def _unique(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
 
 def _names(patches: Sequence[ModulePatch]) -> tuple[str, ...]:
     selections = [p.prepared.selection for p in patches]
-    names = [qualified_name(r.name) for s in selections for r in (*s.redirects, *s.reborn)]
+    names = [qualified_name(r.name) for s in selections for r in (*s.redirects, *s.reborn, *s.rehomed)]
     return tuple(dict.fromkeys(sorted(names)))
 
 

@@ -36,6 +36,8 @@ def plan(patches: Sequence[ModulePatch]) -> list[str]:
             lines.append(f"  redirect {qualified_name(redirect.name)} at {redirect.home:#x}: its code changed")
         for reborn in selection.reborn:
             lines.append(f"  new identity for {qualified_name(reborn.name)}: it is called by other rules than before")
+        for rehomed in selection.rehomed:
+            lines.append(f"  new home for {qualified_name(rehomed.name)}: the entry at {rehomed.home:#x} takes no jump")
         for entry in selection.in_place:
             lines.append(f"  rewrite {qualified_name(entry.name)} at {entry.address:#x}: a constant of unchanged size")
         for moved in selection.moved:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from relive.diff.atoms import Atoms, Interner, Kind
+from relive.diff.closures import match_lambdas
 from relive.diff.compare import Comparison
 from relive.diff.identity import Static, has_numbered, local_variables, rename_statics
 from relive.dwarf import FLAGS, SOURCES
