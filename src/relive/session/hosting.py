@@ -204,9 +204,11 @@ class Host:
         watcher = Watcher(messages, ())
         cleanup.callback(_quietly(watcher.close))
         watcher.add(project.inputs(), since_ns=life.started_ns)
-        stale = _edited_before(project, life.started_ns)
         engine = Engine(project, target, pool, cache=cache, workdir=workdir, clock=time.monotonic)
         prepared = engine.prepare()
+        # By now the headers of units without depfiles are known too.
+        watcher.add(project.inputs(), since_ns=life.started_ns)
+        stale = _edited_before(project, life.started_ns)
         inputs = ProjectInputs(project, watcher)
         loop = Loop(
             engine,
