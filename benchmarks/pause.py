@@ -51,7 +51,8 @@ def run() -> None:
                     ]
                 )
                 print(rows[-1], flush=True)
-    head = ["program", "functions", "`pause_us` median", "highest", "longest gap seen inside µs", "while the compiler runs alone µs"]
+    head = ["program", "functions", "`pause_us` median", "highest", "longest gap seen inside µs"]
+    head.append("while the compiler runs alone µs")
     page.write("Pause", page.table(head, rows) + f"\n\n{ROUNDS} reloads each. Asked: ≤ 200 for one function, "
                "≤ 1000 for several with 1 thread, ≤ 3000 with 100.")  # fmt: skip
 

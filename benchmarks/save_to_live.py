@@ -1,9 +1,9 @@
 """From the save of a file to the first answer of the new code, beside the program's own build and a restart.
 
 For each program one body is edited again and again (a marker in its answer changes), then a header that several units
-include. One round is: write the file, then ask the program every millisecond until the answer shows the marker. The split
-by step is relive's own (`timings_ms`); the whole is seen from outside. In the same run: the unit's compile command
-alone, and save + make or ninja + start + first answer. Medians."""
+include. One round is: write the file, then ask the program every millisecond until the answer shows the marker. The
+split by step is relive's own (`timings_ms`); the whole is seen from outside. In the same run: the unit's compile
+command alone, and save + make or ninja + start + first answer. Medians."""
 
 from __future__ import annotations
 
@@ -321,7 +321,10 @@ def _save(tree: Tree, scenario: Scenario, number: int) -> float:
 
 
 def _until(ask: Ask, number: int) -> None:
+    deadline = time.monotonic() + 120
     while f"N{100 + number}" not in ask():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"round {number} was never seen")
         # Asking without a pause would take the processor from the compiler.
         time.sleep(0.001)
 
