@@ -163,6 +163,28 @@ _ALL = (
         "Restart the program.",
     ),
     Code(
+        "removed-but-used",
+        "A function or variable left its file, and another file still uses it",
+        "-int helper(void) { return 1; }   // main.c calls it",
+        "The program would run on, with a definition that is in no source any more; a fresh build would not link.",
+        "Edit the other file too, or put the definition back.",
+    ),
+    Code(
+        "section-array-grows",
+        "A new entry for a table that the linker gathers from a section",
+        '+__attribute__((section("commands"))) static struct command extra = { "extra", run_extra };',
+        "The program walks from __start_SECTION to __stop_SECTION, and what lies behind that is something else.",
+        "Restart the program.",
+    ),
+    Code(
+        "signature-changed-elsewhere",
+        "Parameters or result of a function changed, and a caller has its own declaration of it",
+        "-int level(int x) { return x; }\n+long level(long x, long y) { return x + y; }   // main.c: extern int level(int);",
+        "The caller is not compiled again, because it does not include what changed; it would go on calling the new "
+        "function in the old way.",
+        "Declare the function in a header that both include.",
+    ),
+    Code(
         "ambiguous-static",
         "Two statics of the same name and type in one function, and their number changed",
         "-{ static int n; } { static int n; }\n+{ static int n; } { static int n; } { static int n; }",
