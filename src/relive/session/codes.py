@@ -179,7 +179,7 @@ _ALL = (
     Code(
         "signature-changed-elsewhere",
         "Parameters or result of a function changed, and a caller has its own declaration of it",
-        "-int level(int x) { return x; }\n+long level(long x, long y) { return x + y; }   // main.c: extern int level(int);",
+        "-int level(int x) { return x; }\n+int level(int x, int y) { return x + y; }   // main.c: int level(int);",
         "The caller is not compiled again, because it does not include what changed; it would go on calling the new "
         "function in the old way.",
         "Declare the function in a header that both include.",
