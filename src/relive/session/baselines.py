@@ -7,7 +7,7 @@ code in the module must be the object's code. After a reload the baseline is our
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +43,20 @@ class Baseline:
     residences: list[Residence] = field(default_factory=list)
     refusals: tuple[Refusal, ...] = ()
     """Why this unit cannot be reloaded, if it cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spilled:
+    """A former baseline, kept on disk until somebody undoes that far."""
+
+    unit: Unit
+    path: Path
+    renames: Mapping[bytes, bytes]
+    residences: list[Residence]
+
+
+Kept = Baseline | Spilled | None
+"""What undo brings back for a unit; None: what the program was built from."""
 
 
 class Baselines:
@@ -132,16 +146,34 @@ class Baselines:
                 self._wanted[unit.key] = frozenset()
         return self._wanted[unit.key]
 
-    def snapshot(self, keys: Sequence[str]) -> dict[str, Baseline | None]:
+    def snapshot(self, keys: Sequence[str]) -> dict[str, Kept]:
         """The present baselines of some units, to be put back by `restore`."""
         return {key: self._known.get(key) for key in keys}
 
-    def restore(self, saved: dict[str, Baseline | None]) -> None:
+    def spill(self, saved: dict[str, Kept], number: int) -> bool:
+        """Moves former baselines to disk, so that a long session does not keep every object in memory. False when
+        there was nothing to move."""
+        found = False
         for key, baseline in saved.items():
-            if baseline is None:
+            if not isinstance(baseline, Baseline):
+                continue
+            found = True
+            self._store.mkdir(parents=True, exist_ok=True)
+            path = self._store / f"{key}-{number}"
+            path.write_bytes(baseline.atoms.object.data)
+            saved[key] = Spilled(baseline.unit, path, dict(baseline.atoms.renames), baseline.residences)
+        return found
+
+    def restore(self, saved: dict[str, Kept]) -> None:
+        """Makes former baselines the present ones."""
+        for key, kept in saved.items():
+            if kept is None:
                 self._known.pop(key, None)
+            elif isinstance(kept, Spilled):
+                obj = ElfObject.parse(kept.path.read_bytes(), kept.unit.source)
+                self._known[key] = Baseline(kept.unit, Atoms(obj, self._interner, kept.renames), kept.residences)
             else:
-                self._known[key] = baseline
+                self._known[key] = kept
 
     def _copy(self, unit: Unit) -> bytes | None:
         try:

@@ -5,11 +5,11 @@ its code."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from relive.host.target import CodePatch, DataStore, PointerRewrite
 from relive.link.model import Address
-from relive.session.baselines import Baseline
+from relive.session.baselines import Kept
 from relive.session.modules import ModuleState
 
 
@@ -25,13 +25,12 @@ class Generation:
     code: tuple[CodePatch, ...]
     stores: tuple[DataStore, ...]
     rewrites: tuple[PointerRewrite, ...]
-    baselines: dict[str, Baseline | None]
+    baselines: dict[str, Kept]
     """Baselines before this generation, by unit key."""
     overlays: tuple[tuple[ModuleState, dict[bytes, Address | None]], ...]
     """Names that it added, with what they meant before."""
     memory: tuple[tuple[str, int, int], ...] = ()
     """(file, address, size) of what was loaded."""
-    live_before: dict[int, bytes] = field(default_factory=dict)
 
 
 def reversed_code(generation: Generation) -> tuple[CodePatch, ...]:

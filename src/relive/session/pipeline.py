@@ -534,6 +534,9 @@ class Engine:
         if not self._types.ready:
             self._types.prepare()
             return True
+        for generation in self._generations[:-1]:
+            if self._baselines.spill(generation.baselines, generation.number):
+                return True
         while self._idle:
             unit = self._idle.pop()
             if self._baselines.secure(unit):
