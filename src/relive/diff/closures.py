@@ -1,8 +1,8 @@
 """Who is who among lambdas: both compilers number them, so one that is inserted takes the name of the next.
 
 gcc numbers within the function and signature (``Z4stepvEUlvE_``, ``UlvE0_``), clang over the function or the unit
-(``Z4stepvE3$_0``). The closure type is part of the name of everything made for it: its operator(), the invoker and manager
-of a std::function, instantiations of algorithms. At -O2 operator() itself is usually gone. So:
+(``Z4stepvE3$_0``). The closure type is part of the name of everything made for it: its operator(), the invoker and
+manager of a std::function, instantiations of algorithms. At -O2 operator() itself is usually gone. So:
 
 * lambdas of one function and signature are matched by the content of their operator(), or where that is inlined, of the
   functions that a stored one is called through; then by their order among those that are left, if as many are left;
@@ -50,8 +50,8 @@ class Lambdas:
 
 
 def match_lambdas(old: Atoms, new: Atoms, changed_captures: set[bytes]) -> Lambdas:
-    """Matches the lambdas that only this unit knows. `changed_captures`: symbols of operator() in `new` whose closure type
-    has another layout than the one of that name in `old`: such a lambda is new."""
+    """Matches the lambdas that only this unit knows. `changed_captures`: symbols of operator() in `new` whose closure
+    type has another layout than the one of that name in `old`: such a lambda is new."""
     before, after = _groups(old), _groups(new)
     tokens: dict[Group, dict[bytes, bytes]] = {}
     told: list[str] = []

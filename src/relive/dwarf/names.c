@@ -249,7 +249,11 @@ static void number_closures(Dwarf *r)
     }
 }
 
-static bool mentions_lambda(Str s) { return memmem(s.p, s.n, "lambda", 6) != NULL; }
+/* gcc writes <lambda(int)>, clang (lambda at file:line:column). */
+static bool mentions_lambda(Str s)
+{
+    return memmem(s.p, s.n, "<lambda", 7) != NULL || memmem(s.p, s.n, "(lambda at", 10) != NULL;
+}
 
 void name_type(Dwarf *r, uint32_t index, unsigned depth)
 {
@@ -291,7 +295,8 @@ void name_type(Dwarf *r, uint32_t index, unsigned depth)
         name = show = str_of("<unnamed>");
     } else {
         t->flags &= (uint8_t)~T_UNNAMED;
-        if (mentions_lambda(name)) t->flags |= T_NAMES_LAMBDA;
+        /* also a typedef inside of such a type: std::remove_reference<(lambda at ...)>::type */
+        if (mentions_lambda(name) || mentions_lambda(parent->show)) t->flags |= T_NAMES_LAMBDA;
     }
     t->key = qualify(r, parent->key, name);
     bool plain = !t->lambda && parent->key.p == parent->spell.p && parent->key.p == parent->show.p;

@@ -6,6 +6,7 @@ static std::function<const char *()> kept_a, kept_b;
 
 void step(void) {
     auto inserted = []() { return "inserted"; };
+    if (inserted()[0] != 'i') puts("never");
     auto a = []() { return "a"; };
     auto b = []() { return "b"; };
     if (!kept_b) {
