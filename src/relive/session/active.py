@@ -22,7 +22,7 @@ from relive.elf import constants as c
 from relive.host.target import Forbidden
 
 if TYPE_CHECKING:
-    from relive.session.pipeline import UnitChange
+    from relive.session.linking import UnitChange
 
 
 def new_identities(change: UnitChange) -> frozenset[bytes]:

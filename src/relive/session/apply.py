@@ -46,7 +46,7 @@ class Applied:
     rewrites: tuple[PointerRewrite, ...] = ()
     redirected: tuple[tuple[bytes, int, int], ...] = ()
     addresses: dict[tuple[str, Atoms], dict[bytes, Address]] = field(default_factory=dict)
-    """(module path, new atoms) → addresses of what is new."""
+    """(module path, old atoms of the unit) → addresses of what is new."""
     globals: dict[str, dict[bytes, Address]] = field(default_factory=dict)
     memory: tuple[tuple[str, int, int], ...] = ()
     pause_us: float = 0.0
@@ -59,6 +59,7 @@ def apply(
     patches: Sequence[ModulePatch],
     number: int,
     workdir: Path,
+    room: TlsRoom,
     forbidden: tuple[Forbidden, ...] = (),
     loaded: Sequence[tuple[int, int]] = (),
 ) -> Applied:
@@ -67,9 +68,8 @@ def apply(
     RefusedError: nothing was changed."""
     applied = Applied()
     linked: list[tuple[ModulePatch, LinkedPatch]] = []
-    pool_used = _PoolCursor(target)
     for index, patch in enumerate(patches):
-        linked.append((patch, _load(target, patch, number, index, workdir, pool_used)))
+        linked.append((patch, _load(target, patch, number, index, workdir, room)))
     code: list[CodePatch] = []
     stores: list[DataStore] = []
     rewrites: list[PointerRewrite] = []
@@ -113,7 +113,7 @@ def finish_file(path: Path, prepared: Prepared) -> None:
 def _note_addresses(applied: Applied, patch: ModulePatch, one: LinkedPatch) -> None:
     names = applied.globals.setdefault(patch.module.path, {})
     for unit, addresses in zip(patch.prepared.selection.units, one.addresses, strict=True):
-        applied.addresses[(patch.module.path, unit.new)] = addresses
+        applied.addresses[(patch.module.path, unit.comparison.old)] = addresses
         for name, address in addresses.items():
             atom = unit.new.by_name.get(name)
             if atom is None or unit.new.is_global[atom]:
@@ -157,16 +157,17 @@ def switch(
     )  # fmt: skip
 
 
-class _PoolCursor:
-    """Hands out room for new thread-locals in the agent's static TLS pool."""
+class TlsRoom:
+    """Hands out room for new thread-locals in the agent's static TLS pool; one for the life of a session."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
+        self._used = 0
 
     def take(self, size: int) -> TlsPlace:
         """A place of `size` bytes; RefusedError when the pool is used up."""
         pool = self._target.tls_pool()
-        used = _pool_used.get(self._target.pid, 0)
+        used = self._used
         start = (used + 63) // 64 * 64
         if start + size > pool.size:
             raise RefusedError(
@@ -177,18 +178,15 @@ class _PoolCursor:
                     ),
                 )
             )  # fmt: skip
-        _pool_used[self._target.pid] = start + size
+        self._used = start + size
         return TlsPlace(pool.tls_module, pool.module_offset + start, pool.tp_offset + start)
-
-
-_pool_used: dict[int, int] = {}
 
 
 def _name(number: int, index: int) -> str:
     return f"relive-{number}.{index}.so" if index else f"relive-{number}.so"
 
 
-def _load(target: Target, patch: ModulePatch, number: int, index: int, workdir: Path, pool: _PoolCursor) -> LinkedPatch:
+def _load(target: Target, patch: ModulePatch, number: int, index: int, workdir: Path, pool: TlsRoom) -> LinkedPatch:
     """Reserves, relocates and loads one module's patch."""
     prepared = patch.prepared
     place = pool.take(prepared.tls_size) if prepared.tls_size else None

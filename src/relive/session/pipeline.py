@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from relive.build.units import Unit
-from relive.diff.atoms import Atoms, Interner
-from relive.diff.compare import Comparison, compare, everything_changed
+from relive.diff.atoms import Interner
+from relive.diff.compare import compare, everything_changed
 from relive.elf.object import ElfObject
 from relive.errors import FormatError, Refusal, RefusedError, ReliveError
 from relive.events import Notice, Reload, Status, Timings
@@ -22,15 +22,12 @@ from relive.host.compiler import Compiled, CompilePool
 from relive.host.demangle import qualified_name
 from relive.host.project import Project
 from relive.host.target import Target
-from relive.link.construct import constructed
-from relive.link.model import LinkUnit
 from relive.link.patch import Prepared as PreparedPatch
-from relive.link.patch import prepare
 from relive.session import apply, report
-from relive.session.active import new_identities, old_callers
+from relive.session import refusals as refused
+from relive.session.active import old_callers
 from relive.session.apply import ModulePatch
 from relive.session.baselines import (
-    EMPTY_OBJECT,
     Baseline,
     Baselines,
     Residence,
@@ -39,12 +36,9 @@ from relive.session.baselines import (
     lto_refusal,
 )
 from relive.session.generations import Generation, reversed_code, reversed_rewrites, reversed_stores
-from relive.session.initialisers import initialiser_blocks
+from relive.session.linking import OUR_FLAGS, Linking, UnitChange
 from relive.session.modules import ModuleState, is_project_module, load_module
 from relive.session.types import TypeCheck, Verdict
-
-OUR_FLAGS = ("-ffunction-sections", "-fdata-sections")
-FAR_FLAGS = {"gcc": ("-mno-direct-extern-access",), "clang": ("-fno-direct-access-external-data",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +48,6 @@ class Prepared:
     units: int
     functions: int
     notices: tuple[Notice, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class UnitChange:
-    """One recompiled unit that is part of the program."""
-
-    unit: Unit
-    baseline: Baseline
-    comparison: Comparison
-    verdict: Verdict
 
 
 class _Clock:
@@ -110,6 +94,7 @@ class Engine:
         self._module_paths: set[str] = set()
         self._baselines = Baselines(self._interner, self._modules, workdir, self._recompile)
         self._types = TypeCheck(cache)
+        self._tls_room = apply.TlsRoom(target)
         self._generations: list[Generation] = []
         self._number = 0
         self._serial = 0
@@ -222,7 +207,11 @@ class Engine:
 
         # Our own linker: bind to what lives, place what is new, one patch for each module.
         try:
-            patches = self._link(changes, cancelled, notes)
+            linking = Linking(
+                self.target, self.pool, self._types, self._interner, self._new_units, cancelled, self._debugged,
+                changes, notes,
+            )  # fmt: skip
+            patches = linking.link(self._modules)
         except RefusedError as error:
             return self._end(result, "refused", clock, refusals=error.refusals, notes=tuple(notes))
         refusals = [r for p in patches for r in p.prepared.refusals]
@@ -245,7 +234,7 @@ class Engine:
             self._serial += 1
             forbidden = old_callers(changes)
             loaded = [(at, size) for g in self._generations for _, at, size in g.memory]
-            applied = apply.apply(self.target, patches, self._serial, self._workdir, forbidden, loaded)
+            applied = apply.apply(self.target, patches, self._serial, self._workdir, self._tls_room, forbidden, loaded)
         except RefusedError as error:
             return self._end(result, "refused", clock, refusals=error.refusals)
         clock.lap("apply")
@@ -311,7 +300,7 @@ class Engine:
                 if self._is_new(unit):
                     self._new_units[unit.key] = one
                 else:
-                    refusals.append(_no_baseline(unit))
+                    refusals.append(refused.no_baseline(unit))
                 continue
             if not baseline.residences:
                 continue  # compiled by the build, but not part of this program
@@ -331,95 +320,15 @@ class Engine:
             gone = [n for n in change.comparison.removed if old.is_global[old.by_name[n]] and is_strong(old, n)]
             for name in (n for n in gone if n not in defined):
                 for user in self._baselines.users_of(name, self.project.units.values(), mine):
-                    refusals.append(_still_used(name, user, change.unit))
+                    refusals.append(refused.still_used(name, user, change.unit))
             for name in change.verdict.new_signatures:
                 for user in self._baselines.users_of(name, self.project.units.values(), mine):
-                    refusals.append(_called_elsewhere(name, user))
+                    refusals.append(refused.called_elsewhere(name, user))
         return refusals
 
     def _is_new(self, unit: Unit) -> bool:
         """Whether no part of the program was made from this unit: it came into the database during the session."""
         return not self._baselines.was_there(unit)
-
-    def _link(self, changes: list[UnitChange], cancelled: Callable[[], bool], notes: list[str]) -> list[ModulePatch]:
-        """One prepared patch per module. Units that reach for far data are compiled once more with access through the
-        GOT; units that are new to the program are drawn in when something refers to them, as from an archive."""
-        patches = []
-        for module in self._modules:
-            links = [
-                _link_unit(change, residence)
-                for change in changes
-                for residence in change.baseline.residences
-                if residence.module is module
-            ]
-            if not links:
-                continue
-            prepared = prepare(links, module, debug_info=self._debugged)
-            while drawn := self._draw_in(prepared, module):
-                changes += drawn
-                links += [_link_unit(change, change.baseline.residences[0]) for change in drawn]
-                prepared = prepare(links, module, debug_info=self._debugged)
-            if any(r.code == "initialisers-mixed" for r in prepared.refusals):
-                links = self._separate_initialisers(prepared, links, changes)
-                prepared = prepare(links, module, debug_info=self._debugged)
-            if prepared.references.far:
-                links = self._recompile_far(links, prepared.references.far, changes, cancelled)
-                prepared = prepare(links, module, debug_info=self._debugged)
-                for u in sorted(prepared.references.far):
-                    prepared.selection.refusals.append(_out_of_reach(links[u].source))
-            problems = apply.unpatchable(self.target, module, prepared)
-            if problems:
-                links = [replace(link, rehomed=frozenset(problems)) for link in links]
-                prepared = prepare(links, module, debug_info=self._debugged)
-                notes += [f"{qualified_name(n)}: {why}; its callers were rewritten" for n, why in problems.items()]
-            patches.append(ModulePatch(module, prepared))
-        return patches
-
-    def _separate_initialisers(
-        self, prepared: PreparedPatch, links: list[LinkUnit], changes: Sequence[UnitChange]
-    ) -> list[LinkUnit]:
-        """Units whose one initialiser constructs old and new variables: finds out which part is whose."""
-        by_source = {c.unit.source: c for c in changes}
-        result = []
-        for u, link in enumerate(links):
-            leaf = next((a for n, a in link.new.by_name.items() if n.startswith(b"_Z41__static_init")), None)
-            info = self._types.info(link.new.object)
-            blocks = None
-            if leaf is not None and info is not None and not by_source[link.source].unit.optimised:
-                new = prepared.selection.new_variables(u)
-                blocks = initialiser_blocks(info, link.new, leaf, constructed(link.new, leaf) & new)
-            name = link.new.names[leaf] if leaf is not None else None
-            result.append(replace(link, initialiser_blocks={name: blocks}) if blocks and name else link)
-        return result
-
-    def _draw_in(self, prepared: PreparedPatch, module: ModuleState) -> list[UnitChange]:
-        wanted = {r.subject.encode() for r in prepared.refusals if r.code == "undefined-symbol"}
-        drawn = []
-        for key, one in list(self._new_units.items()):
-            atoms = Atoms(ElfObject.parse(one.object, one.unit.source), self._interner)
-            if wanted & {n for n, a in atoms.by_name.items() if atoms.is_global[a]}:
-                del self._new_units[key]
-                nothing = Atoms(EMPTY_OBJECT, self._interner)
-                baseline = Baseline(one.unit, nothing, [Residence(module, {})])
-                drawn.append(UnitChange(one.unit, baseline, compare(nothing, atoms), Verdict()))
-        return drawn
-
-    def _recompile_far(
-        self, links: list[LinkUnit], far: set[int], changes: list[UnitChange], cancelled: Callable[[], bool]
-    ) -> list[LinkUnit]:
-        by_source = {c.unit.source: c for c in changes}
-        result = list(links)
-        for u in far:
-            change = by_source[links[u].source]
-            unit = change.unit
-            compiler = "clang" if any("clang" in os.path.basename(a) for a in unit.command.arguments[:3]) else "gcc"
-            flags = (*OUR_FLAGS, *FAR_FLAGS[compiler])
-            again = self.pool.compile([unit], extra_flags=flags, cancelled=cancelled)[0]
-            if not again.ok:
-                continue
-            atoms = Atoms(ElfObject.parse(again.object, unit.source), self._interner)
-            result[u] = replace(links[u], comparison=report.same_changes(links[u].comparison, atoms))
-        return result
 
     def _adopt(self, changes: Sequence[UnitChange], patches: Sequence[ModulePatch]) -> None:
         """New objects that mean the same become the baselines: their debug information is newer."""
@@ -449,7 +358,7 @@ class Engine:
             residences = []
             for residence in change.baseline.residences:
                 live = report.carried_over(change.comparison, residence.live)
-                live.update(applied.addresses.get((residence.module.path, change.comparison.new), {}))
+                live.update(applied.addresses.get((residence.module.path, change.comparison.old), {}))
                 newest = {**residence.newest, **{name: new for name, _, new in applied.redirected}}
                 residences.append(Residence(residence.module, live, residence.folded, newest))
             self._baselines.put(Baseline(change.baseline.unit, change.comparison.new, residences))
@@ -544,12 +453,6 @@ class Engine:
         return False
 
 
-def _link_unit(change: UnitChange, residence: Residence) -> LinkUnit:
-    return LinkUnit(
-        change.unit.source, change.comparison, residence.live, residence.folded, reborn=new_identities(change)
-    )
-
-
 def _unique(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
     return tuple(dict.fromkeys(refusals))
 
@@ -567,39 +470,6 @@ def _kept_initialisers(changes: Sequence[UnitChange]) -> list[str]:
             name = change.comparison.new.names[atom] or b"?"
             notes.append(f"{qualified_name(name)}: its initialiser changed; the live value stays")
     return notes
-
-
-def _still_used(name: bytes, user: Unit, unit: Unit) -> Refusal:
-    return Refusal(
-        "removed-but-used", qualified_name(name),
-        f"{os.path.basename(user.source)} still refers to it: a fresh build would not link",
-        "edit the other file too, or put it back", unit.source,
-    )  # fmt: skip
-
-
-def _called_elsewhere(name: bytes, user: Unit) -> Refusal:
-    return Refusal(
-        "signature-changed-elsewhere", qualified_name(name),
-        f"its parameters or result changed, and {os.path.basename(user.source)}, which does not include its "
-        "declaration, calls it",
-        "declare it in a header that both include", user.source,
-    )  # fmt: skip
-
-
-def _no_baseline(unit: Unit) -> Refusal:
-    return Refusal(
-        "no-baseline", os.path.basename(unit.source),
-        "there is no object file of it, so nobody can tell what runs",
-        "build the project and restart the program", unit.source,
-    )  # fmt: skip
-
-
-def _out_of_reach(source: str) -> Refusal:
-    return Refusal(
-        "data-out-of-reach", os.path.basename(source),
-        "it uses a library's data directly, further than 2 GB away",
-        "compile it with -fPIC, or restart the program", source,
-    )  # fmt: skip
 
 
 def is_traced(pid: int) -> bool:
