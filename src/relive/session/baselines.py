@@ -68,12 +68,15 @@ class Baselines:
         modules: Sequence[ModuleState],
         workdir: Path,
         recompile: Callable[[Unit], bytes | None],
+        unedited: Callable[[Unit], bool],
     ) -> None:
-        """`recompile`: our own compilation of a unit (None when it fails)."""
+        """`recompile`: our own compilation of a unit (None when it fails). `unedited`: whether the unit's inputs are as
+        they were when the session began; otherwise nobody can compile what runs."""
         self._interner = interner
         self._modules = modules
         self._store = workdir / "objects"
         self._recompile = recompile
+        self._unedited = unedited
         self._stamps: dict[str, tuple[int, int, int]] = {}
         self._known: dict[str, Baseline] = {}
         self._copied: set[str] = set()
@@ -98,7 +101,7 @@ class Baselines:
             return False
         self._copied.add(unit.key)
         data = self._original(unit)
-        if data is None:
+        if data is None and self._unedited(unit):
             data = self._recompile(unit)
         if data is not None:
             self._store.mkdir(parents=True, exist_ok=True)
@@ -190,6 +193,18 @@ class Baselines:
         except OSError:
             return None
 
+    def _too_new(self, unit: Unit, module: ModuleState) -> Refusal | None:
+        """An object that was compiled after the program was linked may differ from it in constants, which are not
+        compared with the program as code is."""
+        stamp = self._stamps.get(unit.key)
+        if stamp is None or stamp[0] <= _modified(module.path):
+            return None
+        return Refusal(
+            "not-what-runs", os.path.basename(unit.source),
+            f"its object is newer than {os.path.basename(module.path)}: the program was not linked from it",
+            "build the project and restart the program", unit.source,
+        )  # fmt: skip
+
     def _make(self, unit: Unit, data: bytes) -> Baseline:
         try:
             obj = ElfObject.parse(data, unit.object)
@@ -207,7 +222,7 @@ class Baselines:
             location = locate(atoms, module.image)
             if location is None:
                 continue
-            problem = _problem(unit, location, module)
+            problem = _problem(unit, location, module) or self._too_new(unit, module)
             if problem is not None:
                 refusals.append(problem)
                 continue
@@ -215,6 +230,13 @@ class Baselines:
         if not baseline.residences:
             baseline.refusals = tuple(refusals)
         return baseline
+
+
+def _modified(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _live(atoms: Atoms, location: Location, module: ModuleState) -> dict[bytes, Address]:

@@ -89,10 +89,11 @@ class Engine:
         self._workdir = workdir
         self._clock = clock
         self._start = clock()
+        self._began = time.time()
         self._interner = Interner()
         self._modules: list[ModuleState] = []
         self._module_paths: set[str] = set()
-        self._baselines = Baselines(self._interner, self._modules, workdir, self._recompile)
+        self._baselines = Baselines(self._interner, self._modules, workdir, self._recompile, self._unedited)
         self._types = TypeCheck(cache)
         self._tls_room = apply.TlsRoom(target)
         self._generations: list[Generation] = []
@@ -273,6 +274,9 @@ class Engine:
         """A baseline of our own, for a unit without object file."""
         compiled = self.pool.compile([unit], extra_flags=OUR_FLAGS)[0]
         return compiled.object if compiled.ok else None
+
+    def _unedited(self, unit: Unit) -> bool:
+        return all(_modified(path) <= self._began for path in self.project.inputs_of(unit.key))
 
     def _changes(
         self,
@@ -482,8 +486,12 @@ def is_traced(pid: int) -> bool:
 
 
 def _last_edit(unit: Unit) -> float:
+    return _modified(unit.source)
+
+
+def _modified(path: str) -> float:
     try:
-        return os.stat(unit.source).st_mtime
+        return os.stat(path).st_mtime
     except OSError:
         return 0.0
 
