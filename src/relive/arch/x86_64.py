@@ -76,38 +76,69 @@ LINKER_WRITES = {
 """Bytes around a relocated field, relative to it, that a linker may rewrite when it relaxes the instruction
 (psABI 4.11 "Optimize GOTPCRELX", 5 "TLS"); elsewhere only the field."""
 
-# One-byte opcodes and opcodes of the 0f map whose operand (modrm, rip-relative) is followed by an immediate.
+# One-byte opcodes and opcodes of the 0f map whose operand (modrm, rip-relative) is followed by an immediate. What has no
+# one-byte form with a modrm (70 to 73, c2, c4) is of the 0f map however it is written (VEX, EVEX), so it is in both.
 _IMM8 = np.zeros(256, bool)
-_IMM8[[0x80, 0x83, 0xC6, 0x6B, 0xC0, 0xC1]] = True
+_IMM8[[0x80, 0x83, 0xC6, 0x6B, 0xC0, 0xC1, 0x70, 0x71, 0x72, 0x73, 0xC2, 0xC4]] = True
 _IMM32 = np.zeros(256, bool)
 _IMM32[[0x81, 0xC7, 0x69]] = True
 _IMM8_0F = np.zeros(256, bool)
 _IMM8_0F[[0x70, 0xC2, 0xC4, 0xC6, 0xBA, 0xA4, 0xAC, 0x71, 0x72, 0x73]] = True
-_NOT_0F = np.zeros(256, bool)  # opcodes that take a modrm only outside of the 0f map: 0f 80.. are jumps
-_NOT_0F[[0x80, 0x81, 0x83]] = True
+_NOT_0F = np.zeros(256, bool)  # opcodes that take a memory operand only outside of the 0f map: 0f 80.. are jumps
+_NOT_0F[[0x80, 0x81, 0x83, 0xF7]] = True
+_BOTH = np.zeros(256, bool)  # another instruction, without an immediate, in the 0f map: xadd, punpckhwd, packssdw, psadbw
+_BOTH[[0xC0, 0xC1, 0x69, 0x6B, 0xF6]] = True
+_LOOK_BACK = 2048
+"""Bytes that are disassembled at most to find the start of an instruction; x86 code synchronises within a few dozen."""
 
 
 def displacement_bias(code: npt.NDArray[np.uint8], fields: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Distance in bytes from each 32-bit displacement field to the end of its instruction (4 plus the immediate).
 
-    `code`: bytes of one text section; `fields`: offsets of the fields. Decides by the opcode before the field; a byte
-    before it that is no rip-relative modrm (a call or jump) means that nothing follows."""
+    `code`: bytes of text sections; `fields`: offsets of the fields. Decides by the opcode before the field; a byte
+    before it that is no rip-relative modrm (a call or jump) means that nothing follows. Where the bytes before the
+    opcode may be a prefix, or the end of the instruction before (`c = 'f'; x = 5` is `.. 66` and `c7 05 ..`), the code
+    since the field before is disassembled."""
     padded = np.concatenate([np.zeros(6, np.uint8), code])
-    at = fields + 6
-    modrm, opcode, before = padded[at - 1], padded[at - 2], padded[at - 3]
+    modrm, opcode, before, third, fourth, fifth = (padded[fields + 6 - n] for n in range(1, 7))
     memory = (modrm & 0xC7) == 0x05
     register = (modrm >> 3) & 7
-    two_byte = (before == 0x0F) & ~_NOT_0F[opcode]
-    group3 = (opcode == 0xF6) | (opcode == 0xF7)
+    two_byte = (before == 0x0F) & ~_NOT_0F[opcode] & ~((opcode == 0xC7) & (register == 0))
     imm8 = np.where(two_byte, _IMM8_0F[opcode], _IMM8[opcode] | ((opcode == 0xF6) & (register < 2)))
-    imm32 = ~two_byte & (_IMM32[opcode] | ((opcode == 0xF7) & group3 & (register < 2)))
-    three_byte = ((padded[at - 4] == 0x0F) & (before == 0x3A)) | (
-        (padded[at - 5] == 0xC4) & ((padded[at - 4] & 0x1F) == 3)
+    imm32 = ~two_byte & (_IMM32[opcode] | ((opcode == 0xF7) & (register < 2)))
+    bias = 4 + np.where(imm8, 1, 0) + np.where(imm32, np.where(before == 0x66, 2, 4), 0)
+    result = np.where(memory, bias, 4).astype(np.int64)
+    vex = (third == 0xC5) & _BOTH[opcode] | (fourth == 0xC4) & ((third & 0x1F) - 1 < 3)
+    evex = (fifth == 0x62) & ((third & 4) != 0)
+    unsure = (
+        (imm32 & ((before == 0x66) | (third == 0x66)))
+        | ((before == 0x0F) & _BOTH[opcode])
+        | ((third == 0x0F) & ((before == 0x38) | (before == 0x3A)))
+        | vex
+        | evex
     )
-    imm8 = imm8 | three_byte
-    operand_size = imm32 & (before == 0x66)
-    bias = 4 + np.where(imm8, 1, 0) + np.where(imm32 & ~imm8, np.where(operand_size, 2, 4), 0)
-    return cast("npt.NDArray[np.int64]", np.where(memory, bias, 4).astype(np.int64))
+    if bool((unsure & memory).any()):
+        _disassemble_unsure(code, fields, unsure & memory, result)
+    return cast("npt.NDArray[np.int64]", result)
+
+
+def _disassemble_unsure(
+    code: npt.NDArray[np.uint8], fields: npt.NDArray[np.int64], unsure: npt.NDArray[np.bool_], bias: npt.NDArray[np.int64]
+) -> None:
+    """Corrects `bias` where `unsure`: the instruction of the field before ends where another one begins."""
+    order = np.argsort(fields, kind="stable")
+    for position in np.flatnonzero(unsure[order]).tolist():
+        index = order[position]
+        field = int(fields[index])
+        previous = order[position - 1] if position else -1
+        start = int(fields[previous] + bias[previous]) if position else 0
+        start = max(start, field - _LOOK_BACK)
+        for offset, length, _, _ in _disassemble(code[start : field + 8].tobytes()):
+            end = start + offset + length
+            if end > field:
+                if end - field in (4, 5, 6, 8):
+                    bias[index] = end - field
+                break
 
 
 def redirect(entry: int, destination: int) -> bytes:
