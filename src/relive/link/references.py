@@ -145,8 +145,10 @@ def _need(selection: Selection, scope: Scope, result: References, u: int, row: i
     elif kind == c.R_X86_64_TLSLD:
         result.pairs[("ld",)] = None
     elif kind in (c.R_X86_64_PC32, c.R_X86_64_PLT32) or kind in _ABSOLUTE_32:
-        address = _outside(result, target)
+        address = _outside(selection, result, target)
         if address is None or scope.low <= address < scope.high or (kind in _ABSOLUTE_32 and address < 1 << 31):
+            return
+        if address == 0 and scope.high < 1 << 31:
             return
         if is_call(new, row) or (kind in _ABSOLUTE_32 and _is_function(new, row)):
             result.slots[("got", target)] = None
@@ -155,10 +157,13 @@ def _need(selection: Selection, scope: Scope, result: References, u: int, row: i
             result.far.add(u)
 
 
-def _outside(result: References, target: Target) -> int | None:
-    """Address of a target that is not in the patch; None for what is, for thread-locals, and for nothing."""
+def _outside(selection: Selection, result: References, target: Target) -> int | None:
+    """Address of a target that is not in the patch; None for what is, for thread-locals, and for nothing. A weak name
+    that nobody defines is at 0, which is out of reach of a call: `if (hook) hook();` needs a stub, too."""
     if isinstance(target, Named):
         found = result.externals.get(target.name)
+        if found is None and target.weak and target.name not in selection.commons:
+            return 0
         return found if isinstance(found, int) else None
     return target if isinstance(target, int) else None
 

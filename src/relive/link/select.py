@@ -86,13 +86,15 @@ class Selector:
     # --- what is new or replaced ---------------------------------------------------------------------------------
 
     def _define(self) -> None:
-        """Every global name has one owner in the patch: the first unit that defines it (strong before weak)."""
-        for strong in (True, False):
+        """Every global name has one owner in the patch: the first unit that defines it, strong before weak, and among
+        those one in which it changed (in another unit an inline function may just have become used)."""
+        for strong, only_changed in ((True, True), (True, False), (False, True), (False, False)):
             for u, unit in enumerate(self.selection.units):
                 new = unit.new
                 binding = new.object.symbols["info"] >> 4
-                for atom, indices in new.aliases.items():
-                    for index in indices:
+                atoms = unit.comparison.changed if only_changed else list(new.aliases)
+                for atom in atoms:
+                    for index in new.aliases.get(atom, ()):
                         if binding[index] != c.STB_LOCAL and (binding[index] == c.STB_GLOBAL) == strong:
                             self._owner.setdefault(new.object.symbol_names[index], (u, atom))
 
@@ -114,13 +116,6 @@ class Selector:
         unit = self.selection.units[u]
         name = unit.new.names[atom]
         assert name is not None
-        section = unit.new.object.section_names[int(unit.new.section[atom])]
-        if section.isidentifier() and self.scope.find(b"__start_" + section.encode()) is not None:
-            self._refuse(
-                u, atom, "section-array", f"the linker makes an array of section {section}, which cannot grow any more",
-                "restart the program",
-            )  # fmt: skip
-            return
         section = unit.new.object.section_names[int(unit.new.section[atom])]
         if section.isidentifier() and self.scope.find(b"__start_" + section.encode()) is not None:
             self._refuse(

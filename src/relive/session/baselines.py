@@ -122,8 +122,19 @@ class Baselines:
     def put(self, baseline: Baseline) -> None:
         self._known[baseline.unit.key] = baseline
 
-    def forget(self, key: str) -> None:
-        self._known.pop(key, None)
+    def leave(self, module: ModuleState | None) -> set[str]:
+        """Forgets an unloaded module (None: only what had no home at all, for there is a new module now); the keys of
+        units that lived in it."""
+        left = set()
+        for key, baseline in list(self._known.items()):
+            stay = [r for r in baseline.residences if r.module is not module]
+            if len(stay) != len(baseline.residences):
+                left.add(key)
+            if stay:
+                baseline.residences = stay
+            elif not baseline.refusals:
+                del self._known[key]
+        return left
 
     def users_of(self, name: bytes, units: Iterable[Unit], without: set[str]) -> list[Unit]:
         """Units of the program, other than `without`, whose objects refer to a name that they do not define."""

@@ -92,7 +92,10 @@ class Engine:
         self._began = time.time()
         self._interner = Interner()
         self._modules: list[ModuleState] = []
-        self._module_paths: set[str] = set()
+        self._looked_at: set[tuple[str, int]] = set()
+        """(path, base) of modules that were read, or cannot be."""
+        self._again: set[str] = set()
+        """Keys of units that must be compiled with the next reload, whatever was saved."""
         self._baselines = Baselines(self._interner, self._modules, workdir, self._recompile, self._unedited)
         self._types = TypeCheck(cache)
         self._tls_room = apply.TlsRoom(target)
@@ -117,7 +120,7 @@ class Engine:
     def prepare(self) -> Prepared:
         """Reads the program's modules and notes which objects there are; raises FormatError for a program that cannot
         be reloaded at all (stripped, linked anew since it was started)."""
-        notices = self._refresh_modules(first=True)
+        notices = self._refresh_modules()
         units = list(self.project.units.values())
         self._baselines.remember(units)
         self._idle = sorted(units, key=_last_edit)
@@ -134,25 +137,30 @@ class Engine:
         for unit, text in zip(missing, self.pool.all_dependencies(missing), strict=True):
             self.project.update_dependencies(unit.key, text)
 
-    def _refresh_modules(self, *, first: bool = False) -> list[Notice]:
-        """Takes in libraries that were loaded since the last look."""
+    def _refresh_modules(self) -> list[Notice]:
+        """Takes in libraries that were loaded since the last look, and lets go of those that were unloaded. Units of a
+        library that came (again) are compiled with the next reload if what was built of them is out of date."""
+        present = {(module.path, module.base): module for module in self.target.modules()}
+        for gone in [m for m in self._modules if (m.path, m.base) not in present]:
+            self._modules.remove(gone)
+            self._again |= self._baselines.leave(gone)
+        self._looked_at &= set(present)
         notices: list[Notice] = []
-        for position, module in enumerate(self.target.modules()):
-            if module.path in self._module_paths:
-                continue
-            if position and not is_project_module(module):
+        for position, (key, module) in enumerate(present.items()):
+            if key in self._looked_at or (position and not is_project_module(module)):
                 continue
             try:
                 state = load_module(module, self.target, self._modules, self._cache)
             except FormatError as error:
                 if position == 0:
                     raise
-                self._module_paths.add(module.path)
                 if error.code != "stripped":
                     notices.append(Notice(self._clock() - self._start, str(error), error.hint))
-                continue
-            self._module_paths.add(module.path)
-            self._modules.append(state)
+            else:
+                self._modules.append(state)
+                self._again |= self._baselines.leave(None)
+                self._again |= {unit.key for unit in self.project.stale()} if position else set()
+            self._looked_at.add(key)
         return notices
 
     # --- the story -----------------------------------------------------------------------------------------------
@@ -250,6 +258,8 @@ class Engine:
             result, status=status, t=self._clock() - self._start, timings_ms=clock.timings(), **fields  # type: ignore[arg-type]
         )  # fmt: skip
         self._last = event
+        if status in ("applied", "unchanged"):
+            self._again.clear()
         return event
 
     # --- steps ---------------------------------------------------------------------------------------------------
@@ -259,6 +269,7 @@ class Engine:
         for file in sorted(files):
             for unit in self.project.units_of(file):
                 found[unit.key] = unit
+        found |= {key: self.project.units[key] for key in sorted(self._again) if key in self.project.units}
         return list(found.values())
 
     def _compile(self, units: Sequence[Unit], cancelled: Callable[[], bool]) -> list[Compiled]:
