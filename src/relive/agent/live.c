@@ -19,8 +19,9 @@
 enum { INT3 = 0xcc, JMP32 = 0xe9 };
 
 static struct {
-    bool core_sync; /* the kernel offers membarrier SYNC_CORE */
-    bool unsettled; /* our SIGTRAP handler is still installed */
+    bool core_sync;  /* the kernel offers membarrier SYNC_CORE */
+    bool unsettled;  /* our SIGTRAP handler is still installed */
+    uint32_t number; /* of the newest live switch */
     struct trap *traps;
     size_t traps_capacity;
     _Atomic uint32_t fork_lock; /* 0 free, 1 taken, 2 taken and somebody waits */
@@ -86,7 +87,7 @@ bool live_is_possible(size_t code_count, uint64_t deadline)
         while (thread->tid != worker_tid() && thread_blocks_traps(thread) && !thread->clear) {
             if (!thread_blocked_signals(thread, &blocked))
                 break;
-            if ((blocked & 1ull << (SIGTRAP - 1) && !(blocked & LIBC_SIGNALS)) || now_ns() >= deadline)
+            if ((blocked & 1ull << (SIGTRAP - 1) && !(blocked & LIBC_SIGNALS)) || now_ns() >= deadline + PATIENCE)
                 return false;
             pause_ns(NS_PER_MS / 4); /* in a handler of ours, or where glibc starts or ends a thread: soon over */
         }
@@ -118,8 +119,7 @@ static enum switch_status clear_windows(uint64_t deadline, struct switch_result 
             if (place == PLACE_RUNNING) {
                 stop_probe(thread);
                 missing = missing || !(thread->asked || thread->clear);
-            } else if (place == PLACE_GONE ||
-                       (!inside_window(thread->pc) && !stack_has(thread, inside_window, STACK_MOVING))) {
+            } else if (place == PLACE_GONE || !thread_has(thread, inside_window, STACK_MOVING)) {
                 thread->clear = true;
             } else {
                 busy = true;
@@ -127,13 +127,12 @@ static enum switch_status clear_windows(uint64_t deadline, struct switch_result 
                 result->address = thread->pc;
             }
         }
-        missing = !stop_wait(deadline) || missing;
+        missing = !stop_wait(deadline + PATIENCE) || missing;
         for (uint32_t i = 0; i < threads.count; i++) {
             struct thread *thread = &threads.rows[i];
             if (thread->clear || !thread->asked)
                 continue;
-            if (!stop_answered(thread) ? inside_window(thread->pc) || stack_has(thread, inside_window, STACK_MOVING)
-                                       : thread->inside) {
+            if (!stop_answered(thread) ? thread_has(thread, inside_window, STACK_MOVING) : thread->inside) {
                 busy = true;
                 result->tid = thread->tid;
                 result->address = thread->pc;
@@ -144,9 +143,12 @@ static enum switch_status clear_windows(uint64_t deadline, struct switch_result 
             }
         }
         stop_end();
-        if (!busy && !missing)
+        if (!busy && !missing) {
+            result->tid = 0;
+            result->address = 0;
             return SWITCH_DONE;
-        if (now_ns() >= deadline)
+        }
+        if (now_ns() >= (busy ? deadline : deadline + PATIENCE))
             return busy ? SWITCH_BUSY : SWITCH_TIMEOUT;
         pause_ns(nap);
     }
@@ -162,7 +164,7 @@ static bool sleepers_are_elsewhere(uint64_t deadline, struct switch_result *resu
             struct thread *thread = &threads.rows[i];
             if (thread->clear || thread_place(thread) != PLACE_BLOCKED)
                 continue;
-            busy = inside_window(thread->pc) || stack_has(thread, inside_window, STACK_MOVING);
+            busy = thread_has(thread, inside_window, STACK_MOVING);
             result->tid = thread->tid;
             result->address = thread->pc;
         }
@@ -202,6 +204,7 @@ void live_run(const struct switch_plan *plan, struct switch_result *result, uint
         return;
     }
     lock();
+    state.number++;
     state.unsettled = trap_install(state.traps, count);
     uint8_t int3 = INT3;
     bool good = state.unsettled;
@@ -238,11 +241,9 @@ bool switch_unsettled(void)
     return state.unsettled;
 }
 
-void switch_settle(void)
+void switch_settle(uint64_t timeout_ns)
 {
-    if (!state.unsettled)
-        return;
-    if (!threads_begin())
+    if (!state.unsettled || !threads_begin())
         return;
     /* A thread may have executed an int3 and not yet reached the handler. Kernels deliver such a trap before any other
      * signal, so whoever answers a probe, and not from within the handler, or sleeps in a system call, is past it. */
@@ -250,13 +251,22 @@ void switch_settle(void)
     for (uint32_t i = 0; i < threads.count; i++) {
         struct thread *thread = &threads.rows[i];
         thread->sleeps = false;
+        if (thread->clear || thread->past_switch == state.number)
+            continue;
         enum place place = thread_place(thread);
         if (place == PLACE_RUNNING || (place == PLACE_BLOCKED && thread->number < 0))
             stop_probe(thread);
+        else
+            thread->past_switch = state.number;
     }
-    bool all = stop_wait(now_ns() + 20 * NS_PER_MS);
-    for (uint32_t i = 0; i < threads.count; i++)
-        all = all && !(threads.rows[i].asked && (!stop_answered(&threads.rows[i]) || threads.rows[i].in_trap));
+    stop_wait(now_ns() + timeout_ns);
+    bool all = true;
+    for (uint32_t i = 0; i < threads.count; i++) {
+        struct thread *thread = &threads.rows[i];
+        if (thread->asked && stop_answered(thread) && !thread->in_trap)
+            thread->past_switch = state.number;
+        all = all && (thread->clear || thread->past_switch == state.number);
+    }
     stop_end();
     threads_end();
     if (all) {

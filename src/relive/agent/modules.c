@@ -65,11 +65,22 @@ void modules_executable(uint64_t *low, uint64_t *high)
     *high = row.high;
 }
 
+static uint64_t own_low, own_high;
+
+bool modules_own_code(uint64_t address)
+{
+    return address >= own_low && address < own_high;
+}
+
 static int register_own_data(struct dl_phdr_info *info, size_t size, void *unused)
 {
     (void)size, (void)unused;
     struct row row;
     measure(info, &row);
+    if (is_own(&row)) {
+        own_low = row.low;
+        own_high = row.high;
+    }
     for (int i = 0; i < info->dlpi_phnum && is_own(&row); i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         if (segment->p_type == PT_LOAD && segment->p_flags & PF_W)

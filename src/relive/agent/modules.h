@@ -15,6 +15,8 @@ struct tls_image {
 
 /* Address range of the executable. */
 void modules_executable(uint64_t *low, uint64_t *high);
+/* Whether this is an address in the agent's own library; safe in handlers. */
+bool modules_own_code(uint64_t address);
 /* Makes the agent's variables known as its own memory. */
 void modules_register_own_data(void);
 /* Appends the table of modules to the reply. */

@@ -5,10 +5,9 @@
 
 #define SA_RESTORER_FLAG 0x04000000ul
 
-__asm__(".text\n.type relive_restorer,@function\nrelive_restorer:\n"
+__asm__(".text\n.globl relive_restorer\n.hidden relive_restorer\n.type relive_restorer,@function\nrelive_restorer:\n"
         "\t.byte 0x48,0xc7,0xc0,0x0f,0x00,0x00,0x00\n" /* mov $15 (rt_sigreturn), %rax */
         "\tsyscall\n.size relive_restorer,.-relive_restorer\n");
-void relive_restorer(void);
 
 bool signal_query(int number, struct kernel_action *now)
 {

@@ -18,6 +18,9 @@ struct kernel_action {
     uint64_t mask;
 };
 
+/* Where our handlers return to: this word on a stack is the beginning of one of their signal frames. */
+void relive_restorer(void) __attribute__((visibility("hidden")));
+
 /* Installs `handler`, during which `mask` is blocked; *old gets what was there (unless it was ours already). */
 bool signal_install(int number, void (*handler)(int, siginfo_t *, void *), uint64_t mask, struct kernel_action *old);
 bool signal_query(int number, struct kernel_action *now);

@@ -1,7 +1,10 @@
+#define _GNU_SOURCE
 #include "stack.h"
 
 #include "maps.h"
 #include "memory.h"
+#include "modules.h"
+#include "signals.h"
 #include "sys.h"
 
 #include <string.h>
@@ -75,7 +78,32 @@ static uint64_t interrupted_sp(uint64_t from, uint64_t to, uint64_t low, uint64_
     return deepest;
 }
 
-bool stack_has(const struct thread *thread, bool (*wanted)(uint64_t word), enum stack_access access)
+/* A thread that is held in one of our handlers has unused bytes on its stack (of the handler's frame, and in what the
+ * kernel pushed) that still tell of earlier times, when the thread was where it may not be. What counts is the place
+ * that was interrupted: the signal frame is a return address, then the ucontext. */
+static void leave_own_handlers(struct thread *thread, enum stack_access access)
+{
+    enum { WORDS = 512, DEPTH = 8 };
+    for (int depth = 0; depth < DEPTH && modules_own_code(thread->pc); depth++) {
+        uint64_t high = stack_end(thread->sp), size = WORDS * 8;
+        if (thread->sp + size > high)
+            size = high > thread->sp ? (high - thread->sp) & ~7ull : 0;
+        const uint64_t *word = (const uint64_t *)thread->sp, *frame = NULL;
+        if (access == STACK_MOVING)
+            word = memory_read(thread->sp, copied, size) ? copied : NULL;
+        for (uint64_t i = 0; word && !frame && (i + 1) * 8 + sizeof(ucontext_t) < size; i++)
+            if (word[i] == (uint64_t)relive_restorer)
+                frame = &word[i];
+        if (!frame)
+            return;
+        const greg_t *registers = ((const ucontext_t *)(frame + 1))->uc_mcontext.gregs;
+        thread->pc = (uint64_t)registers[REG_RIP];
+        thread->sp = (uint64_t)registers[REG_RSP];
+        thread->alternate = 0;
+    }
+}
+
+static bool stack_has(const struct thread *thread, bool (*wanted)(uint64_t word), enum stack_access access)
 {
     uint64_t sp = (thread->sp + 7) & ~7ull;
     if (!sp)
@@ -93,4 +121,12 @@ bool stack_has(const struct thread *thread, bool (*wanted)(uint64_t word), enum 
     if (!row)
         return false;
     return range_has(interrupted_sp(sp, thread->alternate, row->low, row->high, access), row->high, wanted, access);
+}
+
+bool thread_has(const struct thread *thread, bool (*wanted)(uint64_t word), enum stack_access access)
+{
+    struct thread look = {.tid = thread->tid, .pc = thread->pc, .sp = thread->sp, .tp = thread->tp};
+    look.alternate = thread->alternate;
+    leave_own_handlers(&look, access);
+    return wanted(look.pc) || stack_has(&look, wanted, access);
 }

@@ -16,8 +16,9 @@ enum stack_access {
 
 /* Reads the table of mappings that tells where stacks end. */
 bool stacks_load(void);
-/* Calls `wanted` for each aligned word from the thread's sp to the end of its stack (and of the stack below a signal
- * handler that runs on an alternate one) until it says true. `wanted` must be safe in handlers when STACK_OWN. */
-bool stack_has(const struct thread *thread, bool (*wanted)(uint64_t word), enum stack_access access);
+/* Asks `wanted` about the thread's pc and each aligned word from its sp to the end of its stack (and of the stack below
+ * a signal handler that runs on an alternate one) until it says true. Our own handlers count as the place that they
+ * have interrupted. `wanted` must be safe in handlers when STACK_OWN. */
+bool thread_has(const struct thread *thread, bool (*wanted)(uint64_t word), enum stack_access access);
 
 #endif

@@ -57,7 +57,7 @@ static void report(struct thread *thread, ucontext_t *context)
     thread->in_trap = mask & 1ull << (SIGTRAP - 1) && mask & LIBC_SIGNALS;
     uint64_t low = (uint64_t)context->uc_stack.ss_sp, size = context->uc_stack.ss_size;
     thread->alternate = !(context->uc_stack.ss_flags & SS_DISABLE) && sp - low < size ? low + size : 0;
-    thread->inside = gate.wanted && (gate.wanted(pc) || stack_has(thread, gate.wanted, STACK_OWN));
+    thread->inside = gate.wanted && thread_has(thread, gate.wanted, STACK_OWN);
 }
 
 static void on_signal(int number, siginfo_t *info, void *context)

@@ -13,7 +13,7 @@ static bool everyone_is_elsewhere(bool (*wanted)(uint64_t), struct switch_result
 {
     for (uint32_t i = 0; wanted && i < threads.count; i++) {
         const struct thread *thread = &threads.rows[i];
-        if (thread->clear || (!wanted(thread->pc) && !stack_has(thread, wanted, STACK_HELD)))
+        if (thread->clear || !thread_has(thread, wanted, STACK_HELD))
             continue;
         result->tid = thread->tid;
         result->address = thread->pc;
@@ -35,12 +35,15 @@ enum switch_status switch_held(bool (*wanted)(uint64_t word), bool (*act)(void *
         for (uint32_t i = 0; i < known; i++)
             thread_place(&threads.rows[i]); /* opens what will be read while everybody is held */
         stop_begin(true, NULL);
-        if (stop_all(deadline, &result->tid)) {
+        if (stop_all(deadline + PATIENCE, &result->tid)) {
             if (threads.count > known)
                 stacks_load();
             status = everyone_is_elsewhere(wanted, result) ? SWITCH_DONE : SWITCH_BUSY;
-            if (status == SWITCH_DONE)
+            if (status == SWITCH_DONE) {
+                result->tid = 0;
+                result->address = 0;
                 act(argument);
+            }
             synchronise_cores();
         }
         stop_end();
@@ -96,8 +99,8 @@ void switch_run(const struct switch_plan *plan, struct switch_result *result)
     *result = (struct switch_result){0};
     if (!changes_as_expected(plan, result))
         return;
-    for (switch_settle(); switch_unsettled(); switch_settle()) {
-        if (now_ns() >= deadline) {
+    for (switch_settle(PATIENCE); switch_unsettled(); switch_settle(PATIENCE)) {
+        if (now_ns() >= deadline + PATIENCE) {
             result->status = SWITCH_TIMEOUT;
             return;
         }

@@ -16,6 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A thread that is in the way is waited for until the deadline of the switch; one that only gets no CPU, longer. */
+#define PATIENCE (4000 * NS_PER_MS)
+
 struct change {
     uint64_t address;
     uint32_t size;
@@ -51,8 +54,9 @@ struct switch_result {
 
 void switch_prepare(void);
 void switch_run(const struct switch_plan *plan, struct switch_result *result);
-/* Puts the program's SIGTRAP handler back once no thread can need ours; call while nothing is asked. */
-void switch_settle(void);
+/* Puts the program's SIGTRAP handler back once no thread can need ours, waiting for threads at most this long; call
+ * while nothing is asked. */
+void switch_settle(uint64_t timeout_ns);
 bool switch_unsettled(void);
 
 /* Around fork: the copy of the program's memory must not hold half a switch. */

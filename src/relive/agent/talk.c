@@ -148,7 +148,7 @@ static bool send_all(int fd, const void *bytes, size_t size)
 /* What has to be looked after now and then while nothing is asked. */
 static void tick(void)
 {
-    switch_settle();
+    switch_settle(20 * NS_PER_MS);
     /* Main ended by pthread_exit and everyone else has gone: without us, the last thread would have ended the process.
      */
     if (threads_all_gone())

@@ -103,6 +103,7 @@ bool threads_begin(void)
             .syscall_fd = thread->syscall_fd,
             .stat_fd = thread->stat_fd,
             .kernel = thread->kernel,
+            .past_switch = thread->past_switch,
             .clear = thread->kernel,
             .listed = true,
         };

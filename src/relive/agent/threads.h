@@ -17,6 +17,7 @@ struct thread {
     int tid;
     int syscall_fd, stat_fd; /* kept open, as opening costs five times what reading does; -1 when not */
     bool unseen;             /* its file could not be read: it may sleep or run */
+    uint32_t past_switch;    /* number of the live switch whose int3s are surely behind it */
     bool kernel;             /* a worker of io_uring: listed, but never in the program's code, and deaf to signals */
     bool listed;             /* seen by the newest listing */
     bool clear;              /* nothing more to wait for (meaning: the user's) */

@@ -12,6 +12,7 @@ static struct {
     uint32_t count;
     uint64_t low, high; /* all ranges lie within */
     int tid;
+    bool first;
     struct reply *reply;
 } looking;
 
@@ -40,11 +41,14 @@ static void note(uint64_t address)
         }
 }
 
-/* Never says "found": looks at every word. */
+/* Never says "found": looks at every word. The first one is the pc. */
 static bool note_return(uint64_t word)
 {
-    if (word >= looking.low && word <= looking.high && follows_a_call(word))
+    if (looking.first)
+        note(word);
+    else if (word >= looking.low && word <= looking.high && follows_a_call(word))
         note(word - 1); /* a call at a function's very end returns behind it */
+    looking.first = false;
     return false;
 }
 
@@ -75,8 +79,8 @@ bool whereabouts_list(const struct range *ranges, uint32_t count, struct reply *
         if (thread->clear || !thread->pc)
             continue;
         looking.tid = thread->tid;
-        note(thread->pc);
-        stack_has(thread, note_return, STACK_MOVING);
+        looking.first = true;
+        thread_has(thread, note_return, STACK_MOVING);
     }
     stop_end();
     threads_end();
