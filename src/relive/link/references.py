@@ -122,7 +122,10 @@ def _need(selection: Selection, scope: Scope, result: References, u: int, row: i
     kind = int(new.relocations["type"][row])
     if kind in _THREAD_LOCAL and isinstance(target, Named):
         # dlsym would answer with one thread's copy.
-        place = scope.thread_local(target.name)
+        if target.name == b"_TLS_MODULE_BASE_":  # local-dynamic with descriptors
+            place: TlsPlace | None = TlsPlace(scope.tls_module, 0, scope.tls_offset)
+        else:
+            place = scope.thread_local(target.name)
         if place is None:
             result.externals.pop(target.name, None)
         else:
