@@ -76,8 +76,8 @@ LINKER_WRITES = {
 """Bytes around a relocated field, relative to it, that a linker may rewrite when it relaxes the instruction
 (psABI 4.11 "Optimize GOTPCRELX", 5 "TLS"); elsewhere only the field."""
 
-# One-byte opcodes and opcodes of the 0f map whose operand (modrm, rip-relative) is followed by an immediate. What has no
-# one-byte form with a modrm (70 to 73, c2, c4) is of the 0f map however it is written (VEX, EVEX), so it is in both.
+# One-byte opcodes and opcodes of the 0f map whose operand (modrm, rip-relative) is followed by an immediate. What has
+# no one-byte form with a modrm (70 to 73, c2, c4) is of the 0f map however it is written (VEX, EVEX): it is in both.
 _IMM8 = np.zeros(256, bool)
 _IMM8[[0x80, 0x83, 0xC6, 0x6B, 0xC0, 0xC1, 0x70, 0x71, 0x72, 0x73, 0xC2, 0xC4]] = True
 _IMM32 = np.zeros(256, bool)
@@ -86,7 +86,7 @@ _IMM8_0F = np.zeros(256, bool)
 _IMM8_0F[[0x70, 0xC2, 0xC4, 0xC6, 0xBA, 0xA4, 0xAC, 0x71, 0x72, 0x73]] = True
 _NOT_0F = np.zeros(256, bool)  # opcodes that take a memory operand only outside of the 0f map: 0f 80.. are jumps
 _NOT_0F[[0x80, 0x81, 0x83, 0xF7]] = True
-_BOTH = np.zeros(256, bool)  # another instruction, without an immediate, in the 0f map: xadd, punpckhwd, packssdw, psadbw
+_BOTH = np.zeros(256, bool)  # without an immediate in the 0f map: xadd, punpckhwd, packssdw, psadbw
 _BOTH[[0xC0, 0xC1, 0x69, 0x6B, 0xF6]] = True
 _LOOK_BACK = 2048
 """Bytes that are disassembled at most to find the start of an instruction; x86 code synchronises within a few dozen."""
@@ -123,7 +123,10 @@ def displacement_bias(code: npt.NDArray[np.uint8], fields: npt.NDArray[np.int64]
 
 
 def _disassemble_unsure(
-    code: npt.NDArray[np.uint8], fields: npt.NDArray[np.int64], unsure: npt.NDArray[np.bool_], bias: npt.NDArray[np.int64]
+    code: npt.NDArray[np.uint8],
+    fields: npt.NDArray[np.int64],
+    unsure: npt.NDArray[np.bool_],
+    bias: npt.NDArray[np.int64],
 ) -> None:
     """Corrects `bias` where `unsure`: the instruction of the field before ends where another one begins."""
     order = np.argsort(fields, kind="stable")
@@ -214,8 +217,8 @@ def entry_hazards(code: bytes, size: int = REDIRECT_SIZE) -> list[str]:
     for offset, length, mnemonic, operand in _disassemble(code):
         if mnemonic.startswith("call") and 0 < offset + length < size:
             found.append(f"a call returns to +{offset + length}")
-        elif mnemonic.startswith(("j", "loop", "xbegin")) and operand.startswith("0x") and 0 < int(operand, 16) < size:
-            found.append(f"a branch at +{offset} leads to +{int(operand, 16)}")
+        elif mnemonic.startswith(("j", "loop", "xbegin")) and 0 < _destination(operand) < size:
+            found.append(f"a branch at +{offset} leads to +{_destination(operand)}")
     return found
 
 
@@ -225,11 +228,16 @@ def end_of_guarded_body(code: bytes) -> int | None:
     target = None
     for offset, _, mnemonic, operand in _disassemble(code):
         if target is None:
-            if mnemonic == "jne" and operand.startswith("0x"):
-                target = int(operand, 16)
-        elif offset == target or (mnemonic == "jmp" and operand == hex(target)):
+            if mnemonic == "jne" and _destination(operand) > 0:
+                target = _destination(operand)
+        elif offset == target or (mnemonic == "jmp" and _destination(operand) == target):
             return offset
     return None
+
+
+def _destination(operand: str) -> int:
+    """Where a direct branch leads; -1 for an indirect one. capstone writes numbers below ten without 0x."""
+    return int(operand, 0) if operand[:1].isdigit() else -1
 
 
 def _may_call(head: bytes) -> bool:
@@ -271,8 +279,7 @@ def clobbered(code: bytes) -> tuple[frozenset[str], bool]:
         if instruction.mnemonic.startswith("call"):
             leaves = True
         elif instruction.mnemonic == "jmp":
-            operand = instruction.op_str
-            leaves = leaves or not operand.startswith("0x") or not 0 <= int(operand, 16) < len(code)
+            leaves = leaves or not 0 <= _destination(instruction.op_str) < len(code)
     return frozenset(w for w in written if w in _CALLER_SAVED or w.startswith("vec")), leaves
 
 
