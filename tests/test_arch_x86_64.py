@@ -412,7 +412,7 @@ def test_end_of_guarded_body(tmp_path: Path) -> None:
 )
 def test_clobbered(tmp_path: Path, assembly: str, registers: set[str], leaves: bool) -> None:
     obj = compile_c(tmp_path, "gcc", f'__asm__("f: {assembly}; .size f, .-f; .type f,@function");')
-    assert x86_64.clobbered(function(obj, "f")) == (registers, leaves)
+    assert x86_64.clobbered(function(obj, "f")) == (frozenset(registers), leaves)
 
 
 def test_instructions_are_objdumps(tmp_path: Path) -> None:

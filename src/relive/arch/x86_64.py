@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -107,7 +107,7 @@ def displacement_bias(code: npt.NDArray[np.uint8], fields: npt.NDArray[np.int64]
     imm8 = np.where(two_byte, _IMM8_0F[opcode], _IMM8[opcode] | ((opcode == 0xF6) & (register < 2)))
     imm32 = ~two_byte & (_IMM32[opcode] | ((opcode == 0xF7) & (register < 2)))
     bias = 4 + np.where(imm8, 1, 0) + np.where(imm32, np.where(before == 0x66, 2, 4), 0)
-    result = np.where(memory, bias, 4).astype(np.int64)
+    result: npt.NDArray[np.int64] = np.where(memory, bias, 4).astype(np.int64)
     vex = (third == 0xC5) & _BOTH[opcode] | (fourth == 0xC4) & ((third & 0x1F) - 1 < 3)
     evex = (fifth == 0x62) & ((third & 4) != 0)
     unsure = (
@@ -119,7 +119,7 @@ def displacement_bias(code: npt.NDArray[np.uint8], fields: npt.NDArray[np.int64]
     )
     if bool((unsure & memory).any()):
         _disassemble_unsure(code, fields, unsure & memory, result)
-    return cast("npt.NDArray[np.int64]", result)
+    return result
 
 
 def _disassemble_unsure(
@@ -284,7 +284,7 @@ def clobbered(code: bytes) -> tuple[frozenset[str], bool]:
 
 
 def _register_names() -> dict[str, str]:
-    names = {}
+    names: dict[str, str] = {}
     for letter in "acd":
         names |= dict.fromkeys((f"e{letter}x", f"{letter}x", f"{letter}l", f"{letter}h"), f"r{letter}x")
     for name in ("si", "di"):
