@@ -250,3 +250,42 @@ def test_death_while_talking(program: Path, tmp_path: Path) -> None:
         with pytest.raises(TargetGone, match="has ended"):
             ask_for_ever(target)
         target.close()
+
+
+FORKED = r"""
+NOINLINE int f(void) { __asm__ volatile("nop; nop; nop; nop; nop"); return 1; }
+NOINLINE int f2(void) { return 2; }
+_Atomic int last, child;
+static void *worker(void *u) { for (;;) { last = f(); nap(1000000); } return u; }
+int main(void)
+{
+    thread(worker, 0);
+    for (int i = 0; i < 3; i++) nap(10000000);
+    int pid = fork();
+    if (pid) child = pid;
+    else { thread(worker, 0); f(); }
+    ready = 1;
+    for (;;) nap(5000000);
+}
+"""
+
+
+def test_child_of_a_watched_program(tmp_path: Path) -> None:
+    """After fork the child runs unwatched; it can be attached like any program, through the agent it has inherited."""
+    program = build(tmp_path, FORKED)
+    with running(program, tmp_path) as live:
+        wait_for(lambda: live.value("child") != 0, "fork")
+        pid = live.value("child")
+        try:
+            assert len(threads_of(pid)) <= 2  # main and its worker: none of the agent's
+            child = Live(program, attached(pid, tmp_path))
+            for one, other in ((child, live), (live, child)):
+                patch = one.jump("f", "f2")
+                assert one.target.switch(Switch(code=(patch,), timeout_ms=60_000)).status == "done"
+                wait_for(lambda one=one: one.value("last") == 2, "new code")  # type: ignore[misc]
+                if one is child:
+                    assert other.value("last") == 1
+            assert child.target.switch(Switch(stop=True, timeout_ms=60_000)).status == "done"
+            child.target.close()
+        finally:
+            os.kill(pid, signal.SIGKILL)

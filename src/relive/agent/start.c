@@ -9,6 +9,7 @@
 #include "modules.h"
 #include "protocol.h"
 #include "signals.h"
+#include "stop.h"
 #include "switch.h"
 #include "sys.h"
 #include "talk.h"
@@ -115,6 +116,7 @@ static void fork_child(void)
 {
     started = false;
     switch_fork_child();
+    stop_fork_child();
     talk_fork_child();
     worker_fork_child();
     memory_forget();

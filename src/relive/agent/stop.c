@@ -24,6 +24,14 @@ static struct {
     bool (*wanted)(uint64_t word);
 } gate;
 
+void stop_fork_child(void)
+{
+    atomic_store(&gate.inside, 0);
+    atomic_store(&gate.answers, 0);
+    atomic_store(&gate.waiting, 0);
+    atomic_fetch_add(&gate.round, 1);
+}
+
 void stop_clear_longest(void)
 {
     atomic_store(&gate.longest, 0);

@@ -36,4 +36,7 @@ uint64_t stop_longest(void);
 void stop_clear_longest(void);
 void stop_note_held(uint64_t ns);
 
+/* In a child after fork: nobody is in a handler. */
+void stop_fork_child(void);
+
 #endif

@@ -67,6 +67,7 @@ void trap_release(void)
 
 void trap_remove(void)
 {
+    atomic_store(&table.waiting, 0);
     struct kernel_action now;
     /* A program that installed its own in the meantime keeps that. */
     if (signal_query(SIGTRAP, &now) && now.handler == on_trap)
