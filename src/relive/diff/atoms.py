@@ -54,7 +54,6 @@ _PENDING = -1
 _CLONE = re.compile(rb"\.(part|isra|constprop|cold|lto_priv|llvm|warm)(\.\d+)?(\.|$)")
 _LABEL = re.compile(rb"^(\.L|GCC_except_table\d|CSWTCH\.|switch\.table\.|__(func|FUNCTION|PRETTY_FUNCTION)__\.\d)")
 _OFFSET_BITS = 40
-_TEXT_BYTES = bytes([9, 10, 13, 27, *range(32, 127), *range(128, 256)])
 
 
 class Interner:
@@ -472,13 +471,18 @@ def _cut_one(
 ) -> None:
     at = 0
     flags = int(obj.sections["flags"][section])
-    if flags & c.SHF_MERGE and not named:
-        referenced = sorted({*referenced, *_merge_units(obj, section, size, flags)})
+    constant = not flags & (c.SHF_MERGE | c.SHF_WRITE | c.SHF_EXECINSTR)
+    data = obj.content(section) if constant and referenced else b""
+    if flags & c.SHF_MERGE:
+        # A reference into the middle ("hello" + 2) is no piece of its own: what refers to "hello" would lose its end.
+        referenced = _merge_units(obj, section, size, flags)
 
     def anonymous(low: int, high: int) -> None:
-        inside = [o for o in referenced if low < o < high] if referenced else []
-        for start, end in zip([low, *inside], [*inside, high], strict=True):
-            rows.append((section, start, end, -1))
+        for offset in referenced:
+            if low < offset < high and not (constant and _is_open_text(data[low:offset])):
+                rows.append((section, low, offset, -1))
+                low = offset
+        rows.append((section, low, high, -1))
 
     for position, (value, negative_size, symbol) in enumerate(named):
         if value < at:
@@ -495,6 +499,15 @@ def _cut_one(
             at = end
     if at < size:
         anonymous(at, size)
+
+
+def _is_open_text(data: bytes) -> bool:
+    """Whether a piece is the beginning of a string, so that a reference behind it leads into that string (gcc -O0 puts
+    strings between other constants)."""
+    try:
+        return data.decode().replace("\n", " ").replace("\t", " ").replace("\r", " ").isprintable()
+    except UnicodeDecodeError:
+        return False
 
 
 def _merge_units(obj: ElfObject, section: int, size: int, flags: int) -> list[int]:
