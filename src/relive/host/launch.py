@@ -120,7 +120,10 @@ def start(
     environment |= {"RELIVE_SOCKET": str(listener.path), "RELIVE_TOKEN": listener.token.hex()}
     try:
         # Descriptors that were given to us (a jobserver, <(...), sockets) are meant for the program; ours are CLOEXEC.
-        process = subprocess.Popen(list(program_argv), executable=path, env=environment, cwd=cwd, close_fds=False)
+        # A cwd, as without one subprocess takes posix_spawn, whose child ignores glibc's signals 32 and 33 (spawni.c).
+        process = subprocess.Popen(
+            list(program_argv), executable=path, env=environment, cwd=cwd or ".", close_fds=False
+        )
     except OSError as error:
         listener.close()
         _remove_link(link)
