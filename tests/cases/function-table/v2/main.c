@@ -6,7 +6,7 @@ static const char *times(void) { return "times-two"; }
 static const char *plus(void) { return "plus-two"; }
 static const char *minus(void) { return "minus-one"; }
 static const op table[] = {minus, times, plus};
-static op chosen;
+static volatile op chosen; // else clang -O2 makes a boolean of it: "is it table[0]?"
 
 void step(void) {
     if (!chosen) chosen = table[0];

@@ -1,4 +1,5 @@
 // case: two units with the same file name in different folders, with the same static names
+// expect@clang-O2: applied|refused:ambiguous-unit
 // functions@O0: show show
 // also: clang-O0
 #include "case.h"
