@@ -52,7 +52,8 @@ class Linking:
     types: TypeCheck
     interner: Interner
     new_units: dict[str, Compiled]
-    """Compiled units that the program does not use yet, by key."""
+    """Compiled units that were not in the program when it started, by key. They stay here when they are drawn in: the
+    reload may not happen, or be undone."""
     cancelled: Callable[[], bool]
     debug_info: bool
     changes: list[UnitChange]
@@ -100,10 +101,12 @@ class Linking:
         """New units that define what is missing."""
         wanted = {r.subject.encode() for r in prepared.refusals if r.code == "undefined-symbol"}
         drawn = []
-        for key, one in list(self.new_units.items()):
+        known = {change.unit.key for change in self.changes}
+        for key, one in self.new_units.items():
+            if key in known or not wanted:
+                continue
             atoms = Atoms(ElfObject.parse(one.object, one.unit.source), self.interner)
             if wanted & {n for n, a in atoms.by_name.items() if atoms.is_global[a]}:
-                del self.new_units[key]
                 nothing = Atoms(EMPTY_OBJECT, self.interner)
                 baseline = Baseline(one.unit, nothing, [Residence(module, {})])
                 drawn.append(UnitChange(one.unit, baseline, compare(nothing, atoms), Verdict()))

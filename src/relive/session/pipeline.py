@@ -108,7 +108,7 @@ class Engine:
         self._far: set[str] = set()
         """Units that must be compiled to reach data of libraries through the GOT."""
         self._new_units: dict[str, Compiled] = {}
-        """Compiled units that the program does not use yet."""
+        """Compiled units that are new to the program; it uses them when something refers to them."""
         self._idle: list[Unit] = []
         self._unfinished: list[tuple[Path, PreparedPatch]] = []
         """Patch files whose debug sections are written when there is time."""
@@ -311,10 +311,10 @@ class Engine:
             if is_lto(obj):
                 refusals.append(lto_refusal(unit))
                 continue
+            if unit.key in self._new_units or (baseline is None and self._is_new(unit)):
+                self._new_units[unit.key] = one
             if baseline is None:
-                if self._is_new(unit):
-                    self._new_units[unit.key] = one
-                else:
+                if unit.key not in self._new_units:
                     refusals.append(refused.no_baseline(unit))
                 continue
             if not baseline.residences:
@@ -421,6 +421,8 @@ class Engine:
                     ),
                 )
             except RefusedError as error:
+                self._number = self._position()  # some steps may have been taken back already
+                result = replace(result, generation=self._number)
                 return self._end(result, "refused", clock, refusals=error.refusals)
             self._baselines.restore(generation.baselines)
             for module, before in generation.overlays:
