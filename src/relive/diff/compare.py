@@ -79,6 +79,10 @@ def compare(old: Atoms, new: Atoms) -> Comparison:
                 same.add(atom)
             else:
                 changed.append(atom)
+    for atom in _label_owners(new, [*changed, *reinitialised]):
+        if atom in same:
+            same.remove(atom)
+            changed.append(atom)
     removed = tuple(sorted(name for atom, name in enumerate(old.names) if name is not None and atom not in matched))
     return Comparison(
         old,
@@ -108,6 +112,15 @@ def everything_changed(old: Atoms, new: Atoms) -> Comparison:
         result.removed,
         result.counterpart,
     )
+
+
+def _label_owners(new: Atoms, differing: list[int]) -> list[int]:
+    """Functions into which a table for computed goto leads that differs: the table alone cannot be replaced."""
+    owners: dict[int, None] = {}
+    for atom in differing:
+        if new.kind[atom] != TEXT and new.holds_labels(atom):
+            owners.update((t, None) for row in new.row_range(atom) if (t := int(new.target[row])) >= 0)
+    return [atom for atom in owners if new.kind[atom] == TEXT]
 
 
 def _counterpart(old: Atoms, new: Atoms, atom: int, name: bytes) -> int | None:
