@@ -42,13 +42,6 @@ def _parameters() -> list[Any]:
     return rows
 
 
-@pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for all workers of a run: as a user's sessions share one."""
-    base = tmp_path_factory.getbasetemp()
-    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "relive-cache"
-
-
 @pytest.mark.parametrize(("name", "combination"), _parameters())
 def test_case(name: str, combination: str, tmp_path: Path, shared_cache: Path) -> None:
     Player(load(name, combination), tmp_path, shared_cache).play()
