@@ -61,10 +61,12 @@ def apply(
     workdir: Path,
     room: TlsRoom,
     forbidden: tuple[Forbidden, ...] = (),
+    modules: Sequence[ModuleState] = (),
     loaded: Sequence[tuple[int, int]] = (),
 ) -> Applied:
     """Loads and switches all patches as one generation. `forbidden`: code that no thread may be in at the switch;
-    `loaded`: (address, size) of earlier patches.
+    `modules`: all of the project, and `loaded`: (address, size) of earlier patches, where a function that gets a new
+    home is looked for.
     RefusedError: nothing was changed."""
     applied = Applied()
     linked: list[tuple[ModulePatch, LinkedPatch]] = []
@@ -73,18 +75,23 @@ def apply(
     code: list[CodePatch] = []
     stores: list[DataStore] = []
     rewrites: list[PointerRewrite] = []
-    modules = [patch.module for patch in patches]
+    calls: list[CodePatch] = []
+    pointers: list[DataStore] = []
+    replaced = {redirect.home for _, one in linked for redirect, _ in (*one.redirects, *one.rehomed)}
     for _, one in linked:
         code += _redirects(target, one)
         for redirect, entry in one.rehomed:
-            code += callsites.referring_code(target, modules, loaded, redirect.home, entry)
-            stores += callsites.referring_data(target, modules, loaded, redirect.home, entry)
+            calls += callsites.referring_code(target, modules, loaded, redirect.home, entry, replaced)
+            pointers += callsites.referring_data(target, modules, loaded, redirect.home, entry)
             rewrites.append(PointerRewrite(redirect.home, entry))
         for store in one.stores:
             before = target.read(store.address, len(store.content))
             if before != store.content:
                 stores.append(DataStore(store.address, before, store.content))
         rewrites += [PointerRewrite(old, new) for old, new in one.pointers]
+    # What is redirected or stored anew as a whole refers to the new home already.
+    code += [call for call in calls if not _overlaps(call, code)]
+    stores += [pointer for pointer in pointers if not _overlaps(pointer, stores)]
     for _, one in linked:
         for offset, image in one.tls_images:
             target.tls_install(offset, image)
@@ -101,6 +108,11 @@ def apply(
         (workdir / _name(number, i), patch.prepared) for i, (patch, one) in enumerate(linked) if one.size
     ]
     return applied
+
+
+def _overlaps(change: CodePatch | DataStore, others: Sequence[CodePatch | DataStore]) -> bool:
+    low, high = change.address, change.address + len(change.expected)
+    return any(low < other.address + len(other.expected) and other.address < high for other in others)
 
 
 def finish_file(path: Path, prepared: Prepared) -> None:

@@ -243,7 +243,9 @@ class Engine:
             self._serial += 1
             forbidden = old_callers(changes)
             loaded = [(at, size) for g in self._generations for _, at, size in g.memory]
-            applied = apply.apply(self.target, patches, self._serial, self._workdir, self._tls_room, forbidden, loaded)
+            applied = apply.apply(
+                self.target, patches, self._serial, self._workdir, self._tls_room, forbidden, self._modules, loaded
+            )
         except RefusedError as error:
             return self._end(result, "refused", clock, refusals=error.refusals)
         clock.lap("apply")
