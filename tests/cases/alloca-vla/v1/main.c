@@ -1,5 +1,5 @@
 // case: variable length arrays, alloca, cleanup attributes and a big frame with stack probes
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 #include "case.h"
 #include <alloca.h>
 

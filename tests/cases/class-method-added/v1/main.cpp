@@ -1,5 +1,5 @@
 // case: methods, a static member, a nested class and a friend are added: nothing of the layout changes, so nothing is refused
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 #include "case.h"
 #include "thing.h"
 

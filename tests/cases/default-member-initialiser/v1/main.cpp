@@ -1,6 +1,6 @@
 // case: a default member initialiser changes: live objects keep theirs, new ones get the new one
 // then: old=10,10,10,10
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 
 struct Unit { int hp = 10; const char *name = "grunt"; };

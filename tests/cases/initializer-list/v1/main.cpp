@@ -1,5 +1,5 @@
 // case: constants without a name of the user (gcc's C.0.1, clang's .L__const): one inserted before shifts the others
-// also: gcc-O2 clang-O0 clang-O2
+// also: clang-O0
 #include "case.h"
 #include <string>
 #include <vector>

@@ -1,5 +1,5 @@
 // case: generic and recursive lambdas, with statics inside, in an inline function of a header that two units use
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 #include "case.h"
 #include "algo.h"
 

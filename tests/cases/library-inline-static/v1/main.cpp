@@ -1,6 +1,6 @@
 // case: an inline function with a static, a template and an exception class in a header of program and library: one of each
 // lib: libpart.so part.cpp
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 #include "both.h"
 

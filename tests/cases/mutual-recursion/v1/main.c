@@ -1,5 +1,5 @@
 // case: two functions of two units call each other, both change, with a static in one
-// also: gcc-O2 clang-O2
+// also: clang-O2
 #include "case.h"
 
 int even(int n);

@@ -1,6 +1,6 @@
 // case: no unwind tables, no frame pointers, one entry without endbr64
 // flags: -fno-asynchronous-unwind-tables -fno-unwind-tables -fomit-frame-pointer -fcf-protection=none
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 #include "case.h"
 
 static int count;

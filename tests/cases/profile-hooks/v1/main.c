@@ -1,6 +1,6 @@
 // case: entries prepared by the user's own flags: -fpatchable-function-entry
 // flags: -fpatchable-function-entry=7,5
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 
 static int count;

@@ -1,5 +1,5 @@
 // case: identity by address: std::any, make_shared, typeid and std::function::target made by old code, asked by new code
-// also: gcc-O2 clang-O0
+// also: gcc-O2
 #include "case.h"
 #include <any>
 #include <functional>

@@ -1,5 +1,5 @@
 // case: constant and mutable function-local statics of one name; a constant is inserted before, a mutable one becomes constant
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 
 static int sum(void) {

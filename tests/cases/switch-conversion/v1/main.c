@@ -1,5 +1,5 @@
 // case: -O2: switches become constant tables without a name of the user (gcc CSWTCH.3, clang switch.table); one is inserted
-// also: gcc-O2 clang-O2
+// also: gcc-O2
 #include "case.h"
 
 __attribute__((noinline)) static int price(int n) {

@@ -1,5 +1,5 @@
 // case: std::visit: tables of functions in COMDAT sections, one alternative's lambda changes, a new visitor is added
-// also: gcc-O2 clang-O0
+// also: clang-O0
 #include "case.h"
 #include <string>
 #include <variant>
