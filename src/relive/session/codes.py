@@ -256,6 +256,14 @@ _ALL = (
         "Compile that unit for the small code model (the default), or restart the program.",
     ),
     Code(
+        "variable-reduced",
+        "The optimiser keeps only a bit of a variable",
+        '-static const char *mode = "a";  // only ever set to "b"\n+static const char *mode = "a";  // set to "c" now',
+        "clang -O2 replaces a static that only ever gets one other value by a flag, and puts the value into the code. "
+        "A function that uses it changed, and the flag of the running program may stand for another value now.",
+        "Compile the file with -O0 or -O1 while you edit it, or restart the program.",
+    ),
+    Code(
         "variable-resized",
         "A variable that lives grew or shrank",
         "-static int scores[8];\n+static int scores[16];",

@@ -37,6 +37,15 @@ def no_baseline(unit: Unit) -> Refusal:
     )  # fmt: skip
 
 
+def variable_reduced(name: bytes, source: str) -> Refusal:
+    """clang keeps only a bit of a variable, and its meaning in the code."""
+    return Refusal(
+        "variable-reduced", qualified_name(name),
+        "the optimiser keeps only whether it was set; what that stands for is in the code that changed",
+        "compile this file with -O0 or -O1, or restart the program", source,
+    )  # fmt: skip
+
+
 def out_of_reach(source: str) -> Refusal:
     """A unit uses library data directly even when asked not to."""
     return Refusal(

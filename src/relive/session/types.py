@@ -27,6 +27,7 @@ from relive.dwarf.reader import DebugInfo, Reader
 from relive.elf.object import ElfObject
 from relive.errors import FormatError, Refusal
 from relive.host.native import compile_native
+from relive.session import refusals
 
 
 @dataclass(slots=True)
@@ -160,6 +161,7 @@ class TypeCheck:
         pairs: list[tuple[DebugInfo, DebugInfo]] = []
         statics: set[str] = set()
         for comparison, verdict, source in changes:
+            verdict.refusals += [refusals.variable_reduced(name, source) for name in _reduced(comparison)]
             try:
                 before, after = self.info(comparison.old.object), self.info(comparison.new.object)
             except FormatError as error:
@@ -268,6 +270,31 @@ def _only_appended(old: str, new: str) -> bool:
     """Whether all virtual functions keep their slots. A table names a class's own virtual functions: one that is new in
     it may also override an inherited one, in a slot that was there."""
     return set(old.splitlines()) <= set(new.splitlines())
+
+
+def _reduced(comparison: Comparison) -> list[bytes]:
+    """Statics of which clang -O2 keeps only whether they were set (`X.b`, LLVM's GlobalOpt, "shrink global to
+    boolean"), and which a changed function mentions: what they stand for is in the code, and may be another now."""
+    old, new = comparison.old, comparison.new
+    found = set()
+    for atoms, functions in (
+        (new, comparison.changed),
+        (old, [comparison.counterpart.get(a) for a in comparison.changed]),
+    ):
+        for function in functions:
+            if function is None or atoms.kind[function] != Kind.TEXT:
+                continue
+            for row in atoms.row_range(function):
+                target = int(atoms.target[row]) if atoms.row_is_local[row] else -1
+                name = atoms.names[target] if target >= 0 else None
+                if (
+                    name is not None
+                    and name.endswith(b".b")
+                    and atoms.kind[target] == Kind.DATA
+                    and atoms.size(target) == 1
+                ):
+                    found.add(name[:-2])
+    return sorted(found)
 
 
 def _signatures(comparison: Comparison, before: DebugInfo, after: DebugInfo, verdict: Verdict) -> None:

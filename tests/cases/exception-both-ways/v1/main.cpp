@@ -1,5 +1,4 @@
 // case: exceptions from new code into old frames and from old code through new frames, with destructors on the way
-// identity@clang-O2: no
 // expect@gcc-O2: applied|refused:no-safe-moment
 // also: gcc-O2 clang-O0 clang-O2
 #include "case.h"

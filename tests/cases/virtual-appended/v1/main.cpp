@@ -1,5 +1,4 @@
 // case: a virtual function is appended: objects made before the edit get the new table
-// identity@clang-O2: no
 // also: gcc-O2 clang-O0 clang-O2
 #include "case.h"
 
