@@ -147,7 +147,8 @@ class Engine:
         self._looked_at &= set(present)
         notices: list[Notice] = []
         for position, (key, module) in enumerate(present.items()):
-            if key in self._looked_at or (position and not is_project_module(module)):
+            ours = Path(module.path).parent == self._workdir  # a patch: no module of its own
+            if key in self._looked_at or ours or (position and not is_project_module(module)):
                 continue
             try:
                 state = load_module(module, self.target, self._modules, self._cache)

@@ -161,7 +161,6 @@ class TypeCheck:
         pairs: list[tuple[DebugInfo, DebugInfo]] = []
         statics: set[str] = set()
         for comparison, verdict, source in changes:
-            verdict.refusals += [refusals.variable_reduced(name, source) for name in _reduced(comparison)]
             try:
                 before, after = self.info(comparison.old.object), self.info(comparison.new.object)
             except FormatError as error:
@@ -174,6 +173,8 @@ class TypeCheck:
             statics |= {v.type for v in before.variables if v.owner}
             self._variables(comparison, before, after, verdict, source)
             _signatures(comparison, before, after, verdict)
+            reduced = _reduced(comparison, before, after)
+            verdict.refusals += [refusals.variable_reduced(name, source) for name in reduced]
         for change in compare_units(pairs):
             self._judge(change, statics, changes[0][1], changes[0][2])
 
@@ -272,28 +273,28 @@ def _only_appended(old: str, new: str) -> bool:
     return set(old.splitlines()) <= set(new.splitlines())
 
 
-def _reduced(comparison: Comparison) -> list[bytes]:
-    """Statics of which clang -O2 keeps only whether they were set (`X.b`, LLVM's GlobalOpt, "shrink global to
-    boolean"), and which a changed function mentions: what they stand for is in the code, and may be another now."""
+def _reduced(comparison: Comparison, before: DebugInfo, after: DebugInfo) -> list[bytes]:
+    """Statics of which clang -O2 keeps only whether they were set (LLVM's GlobalOpt, "shrink global to boolean"), and
+    which a changed function mentions: what they stand for is in the code, and may be something else now. In memory they
+    are a byte that the debug information does not place there, because it computes their value from it."""
     old, new = comparison.old, comparison.new
-    found = set()
-    for atoms, functions in (
-        (new, comparison.changed),
-        (old, [comparison.counterpart.get(a) for a in comparison.changed]),
-    ):
+    counterparts = [comparison.counterpart.get(atom) for atom in comparison.changed]
+    found: set[bytes] = set()
+    for atoms, info, functions in ((new, after, comparison.changed), (old, before, counterparts)):
+        placed = {_symbol(atoms, v) for v in info.variables if v.is_whole}
+        bytes_ = [a for a in atoms.variables() if atoms.kind[a] == Kind.DATA and atoms.size(a) == 1]
+        names = {n for a in bytes_ if not atoms.is_global[a] and (n := atoms.names[a]) is not None}
+        computed = {n for n in names - placed if not n.startswith((b"_ZGV", b"__"))}
+        if not computed or not any("clang" in unit.producer for unit in info.units):
+            continue
         for function in functions:
             if function is None or atoms.kind[function] != Kind.TEXT:
                 continue
             for row in atoms.row_range(function):
                 target = int(atoms.target[row]) if atoms.row_is_local[row] else -1
                 name = atoms.names[target] if target >= 0 else None
-                if (
-                    name is not None
-                    and name.endswith(b".b")
-                    and atoms.kind[target] == Kind.DATA
-                    and atoms.size(target) == 1
-                ):
-                    found.add(name[:-2])
+                if name is not None and name in computed:
+                    found.add(name)
     return sorted(found)
 
 
