@@ -105,10 +105,9 @@ Chain follow(Dwarf *r, const Die *first, bool place)
             c.has_type = true;
             c.type = d->v[A_TYPE].u;
         }
-        if (place && !c.line && HAS(d, A_LINE)) {
-            c.line = (uint32_t)d->v[A_LINE].u;
-            if (HAS(d, A_FILE)) c.file = file_number(r, d->unit, d->v[A_FILE].u);
-        }
+        /* each by itself: gcc leaves out whichever is the declaration's */
+        if (place && !c.line && HAS(d, A_LINE)) c.line = (uint32_t)d->v[A_LINE].u;
+        if (place && c.file == NONE && HAS(d, A_FILE)) c.file = file_number(r, d->unit, d->v[A_FILE].u);
         c.external |= HAS(d, A_EXTERNAL);
         c.noreturn |= HAS(d, A_NORETURN);
         c.artificial |= HAS(d, A_ARTIFICIAL);

@@ -2,8 +2,9 @@
 
 gcc -O0 emits one function that constructs all variables of the unit, in order, statement after statement. The line
 table says from which source line each piece comes; a piece belongs to the variable whose definition is the last one at
-or above that line. That reading is trusted only when it is consistent: each variable has one contiguous block, and the
-block mentions the variable. Otherwise the answer is None, and the reload is refused.
+or above that line. That reading is trusted only when it is consistent: each variable has one contiguous block, the
+block mentions the variable, and every variable that is mentioned has a line. Otherwise the answer is None, and the
+reload is refused.
 
 Clean-up code for exceptions follows the function's end; it is only reached from the blocks and stays as it is."""
 
@@ -17,6 +18,7 @@ from relive.arch import x86_64
 from relive.diff.atoms import Atoms, Kind
 from relive.dwarf.model import LineRow
 from relive.dwarf.reader import DebugInfo
+from relive.link.construct import constructed
 
 Block = tuple[int, int, bytes | None]
 
@@ -29,6 +31,9 @@ def initialiser_blocks(info: DebugInfo, atoms: Atoms, leaf: int, new: Collection
     if not rows:
         return None
     definitions = _definitions(info, atoms)
+    placed = {name for lines in definitions.values() for _, names in lines for name in names}
+    if not _globals(atoms, leaf) <= placed:
+        return None  # its code would count as the variable's before it, and be run with that
     home = (rows[0].file, rows[0].line)
     first = next((i for i, r in enumerate(rows) if i and (r.file, r.line) != home), len(rows))
     after = x86_64.end_of_guarded_body(atoms.content(leaf))
@@ -48,6 +53,11 @@ def initialiser_blocks(info: DebugInfo, atoms: Atoms, leaf: int, new: Collection
         seen |= owners
         blocks += [(first - start, last - start, name) for first, last, name in parts]
     return tuple(blocks) if seen >= set(new) else None
+
+
+def _globals(atoms: Atoms, leaf: int) -> set[bytes]:
+    """Variables of the unit that the initialiser mentions, guards and thread-locals left out."""
+    return {n for n in constructed(atoms, leaf) if atoms.kind[atoms.by_name[n]] == Kind.DATA}
 
 
 def _parts(
