@@ -53,6 +53,9 @@ def locate(atoms: Atoms, image: Image) -> Location | None:
     ambiguous = False
     if len(fits) > 1:
         fits = [f for f in fits if not _differing(atoms, image, {**bases, **f}, shared, first_only=True)] or fits[:1]
+        if len(fits) > 1:
+            used = _referenced(atoms, image, bases, shared)
+            fits = [f for f in fits if all(used.get(s, base) == base for s, base in f.items())] or fits
         fits = _nearest(fits, bases)
         ambiguous = len(fits) > 1
     if fits:
@@ -71,7 +74,12 @@ def locate(atoms: Atoms, image: Image) -> Location | None:
             found = _defined(image, name) if strength != _LOCAL else []
             if found:
                 addresses[name] = int(image.symbols.value[found[0]])
-    differing = _differing(atoms, image, bases, shared) + other_size
+    checked = bases
+    if any(s not in bases and atoms.kinds[s] == Kind.TEXT for s in symbols):
+        # Dropped by the linker, or a static function that the image has in another size: callers know which.
+        found_by_callers = _referenced(atoms, image, bases, shared)
+        checked = {**{s: base for s, base in found_by_callers.items() if s in symbols}, **bases}
+    differing = _differing(atoms, image, checked, shared) + other_size
     return Location(addresses, tuple(differing), ambiguous)
 
 
@@ -161,6 +169,42 @@ def _fit(
         if right and known is None:
             found[section] = min(right)
     return found if found or bases else None
+
+
+def _referenced(atoms: Atoms, image: Image, bases: dict[int, int], shared: set[int]) -> dict[int, int]:
+    """Bases of the sections that the code at `bases` refers to, and so on, read from the image's own instructions."""
+    obj = atoms.object
+    known = {section: base for section, base in bases.items() if section not in shared}
+    pending = list(known)
+    while pending:
+        section = pending.pop()
+        if atoms.kinds[section] != Kind.TEXT:
+            continue
+        try:
+            live = np.frombuffer(image.read(known[section], int(obj.sections["size"][section])), np.uint8)
+        except FormatError:
+            continue
+        low, high = np.searchsorted(atoms.relocations["section"], [section, section + 1]).tolist()
+        for row in range(low, high):
+            kind, offset = int(atoms.relocations["type"][row]), int(atoms.relocations["offset"][row])
+            if not atoms.row_is_local[row] or kind not in _PLAIN or offset + 4 > len(live):
+                continue
+            symbol = int(atoms.relocations["symbol"][row])
+            target = int(obj.symbol_sections[symbol])
+            if target in known or target >= len(atoms.kinds) or obj.sections["flags"][target] & c.SHF_MERGE:
+                continue
+            if obj.symbols["info"][symbol] & 15 == c.STT_GNU_IFUNC:
+                continue  # through a stub
+            value = int.from_bytes(live[offset : offset + 4].tobytes(), "little", signed=True)
+            if kind in x86_64.PC_RELATIVE:
+                value += known[section] + offset
+            known[target] = value - int(atoms.relocations["addend"][row]) - int(obj.symbols["value"][symbol])
+            pending.append(target)
+    return known
+
+
+_PLAIN = frozenset({c.R_X86_64_PC32, c.R_X86_64_PLT32, c.R_X86_64_32, c.R_X86_64_32S})
+"""References that every linker resolves to the address itself."""
 
 
 def _nearest(fits: list[dict[int, int]], bases: dict[int, int]) -> list[dict[int, int]]:
