@@ -83,6 +83,21 @@ def test_symbols(bench: Bench) -> None:
     assert set(re.findall(r"FUNC +GLOBAL +DEFAULT +\d+ (\w+)", dynamic)) == {"f", "g"}
 
 
+def test_copies_of_one_name_in_several_units(bench: Bench) -> None:
+    # In one section with a function that changed, all of them are placed; only the first unit's are referred to.
+    attributes = '__attribute__((weak, section(".hot")))'
+    weak = "".join(f"{attributes} int a_rather_long_name_{i}(int x) {{ return x + {i}%s; }}\n" for i in range(20))
+    own = '__attribute__((section(".hot"))) int own_%s(void) { return a_rather_long_name_7(1)%s; }\n'
+    units = [bench.unit((weak + own % (n, "%s")).replace("%s", ""), (weak + own % (n, "%s")).replace("%s", " + 1"))
+             for n in "ab"]  # fmt: skip
+    linked = bench.link(*units)
+    assert len(linked.patch.functions) == 42
+    assert len(linked.patch.redirects) == 22
+    assert tool("readelf", "-sW", str(linked.path)).count("a_rather_long_name_7") >= 2
+    homes = {linked.home("a_rather_long_name_7")}
+    assert set(linked.referred("own_a")) == set(linked.referred("own_b")) == homes
+
+
 def test_each_file_has_an_identity_of_its_own(bench: Bench) -> None:
     prepared = bench.prepare(bench.unit("int f(void) { return 1; }", "int f(void) { return 2; }"))
     notes = set()

@@ -13,7 +13,7 @@ import pytest
 from relive.errors import FormatError, TargetError
 from relive.events import Reload
 from relive.host.compiler import Superseded
-from relive.host.target import Switch, SwitchResult
+from relive.host.target import Switch, SwitchResult, TlsPool
 from relive.session import apply
 from tests import fake_process, small
 from tests.fake_process import Session
@@ -454,6 +454,17 @@ def test_thread_locals_and_constructors_come_before_the_switch(tmp_path: Path) -
     again = session.save({"main.cpp": new.replace("return 1", "return 2")})
     assert again.status == "applied"
     assert session.touched() == ["load", "switch"], "nothing is constructed twice"
+
+
+def test_a_pool_that_is_not_the_first_of_its_block(session: Session) -> None:
+    session.target.pool = TlsPool(tp_offset=-4000, size=4000, tls_module=2, module_offset=96)
+    for number, at in ((1, 0), (2, 64)):
+        text = "".join(f"__thread int fresh{n} = {n};\n" for n in range(1, number + 1))
+        more = "".join(f" + fresh{n}" for n in range(1, number + 1))
+        assert session.save({"step.c": text + STEP % (2, STEP_F % more)}).status == "applied"
+        installed = [arguments for name, arguments in session.target.log if name == "tls_install"]
+        assert installed[-1] == (at, number.to_bytes(4, "little"))
+        assert len(installed) == number
 
 
 def test_a_constant_is_stored_and_brought_back(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class LinkedPatch:
     """(name, address, size) of all placed functions."""
     initialisers: tuple[int, ...]
     tls_images: tuple[tuple[int, bytes], ...]
-    """(offset in the pool, initial image) of new thread-locals."""
+    """(offset in the block of the pool's module, initial image) of new thread-locals."""
 
 
 class Prepared:
@@ -76,8 +76,7 @@ class Prepared:
         }  # fmt: skip
         self._pool: dict[int, int] = {}
         self.tls_size = self._lay_out_pool()
-        names = self._symbol_names()
-        dynamic = [n for n, (_, info) in names.items() if info >> 4 != c.STB_LOCAL and info & 15 == c.STT_FUNC]
+        dynamic = self._dynamic_names()
         header = plan_headers(3, len(dynamic), sum(len(n) + 1 for n in dynamic) + 64)
         entries = sum(1 for r in self._records if r.cie >= 0)
         self.layout = layout.plan(
@@ -109,14 +108,18 @@ class Prepared:
             at += block.size
         return at
 
-    def _symbol_names(self) -> dict[bytes, tuple[int, int]]:
-        """Name → (block index, st_info) of every named thing in the patch."""
-        result: dict[bytes, tuple[int, int]] = {}
+    def _dynamic_names(self) -> list[bytes]:
+        """Names of the global functions in the patch; one stands twice when two units' copies of it are placed."""
+        result = []
         for index, block in enumerate(self.selection.blocks):
+            if index in self._thread_local:
+                continue
             new = self.selection.units[block.unit].new
             for atom in atoms_in(new, block):
                 for symbol in new.aliases.get(atom, ()):
-                    result[new.object.symbol_names[symbol]] = (index, int(new.object.symbols["info"][symbol]))
+                    info = int(new.object.symbols["info"][symbol])
+                    if info >> 4 != c.STB_LOCAL and info & 15 == c.STT_FUNC:
+                        result.append(new.object.symbol_names[symbol])
         return result
 
     # --- fixed addresses -----------------------------------------------------------------------------------------

@@ -92,9 +92,11 @@ def apply(
     # What is redirected or stored anew as a whole refers to the new home already.
     code += [call for call in calls if not _overlaps(call, code)]
     stores += [pointer for pointer in pointers if not _overlaps(pointer, stores)]
-    for _, one in linked:
-        for offset, image in one.tls_images:
-            target.tls_install(offset, image)
+    if any(one.tls_images for _, one in linked):
+        pool = target.tls_pool().module_offset
+        for _, one in linked:
+            for offset, image in one.tls_images:
+                target.tls_install(offset - pool, image)
     for _, one in linked:
         if one.initialisers:
             target.call(one.initialisers)
