@@ -176,11 +176,9 @@ OWN_TESTS = (
         "binary-get",
         "bogus-commands",
         "cas",
-        "evictions",
         "flags",
-        "getandtouch",
         "incrdecr",
     ),
-    *("issue_108", "issue_14", "issue_152", "issue_192", "issue_22", "issue_41", "issue_68", "issue_70"),
+    *("issue_108", "issue_14", "issue_152", "issue_192", "issue_41", "issue_68", "issue_70"),
     *("line-lengths", "malicious-commands", "noreply", "quit", "strtol-testing", "touch"),
 )
