@@ -293,6 +293,25 @@ def test_exception_tables_belong_to_functions(compiler: str) -> None:
         assert sorted(t for each in by_section.values() for t in each) == sorted(tables.values())
 
 
+CLONES = """int outside(int); int *store(int);
+__attribute__((noinline)) static int inner(int x, int mode) {
+  if (__builtin_expect(x < 0, 0)) *store(x) = 7;
+  try { return outside(x * mode); } catch (int) { return 2; }
+}
+int g(int x) { return inner(x, 3) + outside(x); }
+int h(int x) { return inner(x + 1, 3) * 2; }
+"""
+
+
+@pytest.mark.parametrize("flags", ["-O2", "-Os", "-O3 -fPIC"])
+def test_what_a_clone_catches_is_part_of_its_users(flags: str) -> None:
+    old = compile_unit("g++", CLONES, *flags.split())
+    assert b"_ZL5innerii.constprop.0" in atoms_of(old).object.symbol_names
+    assert summary(comparison(old, compile_unit("g++", CLONES, *flags.split(), *OURS))) == {}
+    new = compile_unit("g++", CLONES.replace("catch (int)", "catch (short)"), *flags.split(), *OURS)
+    assert without_types(summary(comparison(old, new))) == {"changed": {"_Z1gi", "_Z1hi"}}
+
+
 # --- what is particular ----------------------------------------------------------------------------------------------
 
 

@@ -223,10 +223,21 @@ class Atoms:
         self.rows["target"] = np.where(same, SELF, target)
         self._content: dict[int, int] = {}
         self._settled = False
-        for row in np.flatnonzero(self.rows["target"] == _PENDING).tolist():
-            if self.rows["target"][row] == _PENDING:
-                self.rows["target"][row] = self._content_id(int(self.target[row]))
+        pending = np.flatnonzero(self.rows["target"] == _PENDING)
+        # Clones that refer to each other (a function and its cold part) get numbers that depend on who comes first: in
+        # the order of their names, not of their sections, which -ffunction-sections changes.
+        targets = np.unique(self.target[pending])
+        targets = targets[targets >= 0]
+        clones = [(names[int(self.symbol[t])], t) for t in targets[self.symbol[targets] >= 0].tolist()]
+        for *_, atom in sorted((b".cold" in name, name, t) for name, t in clones):
+            self._content_id(atom)
+        for row in pending.tolist():
+            self._settle(row)
         self._settled = True
+
+    def _settle(self, row: int) -> None:
+        if self.rows["target"][row] == _PENDING:
+            self.rows["target"][row] = self._content_id(int(self.target[row]))
 
     def _name_atoms(self) -> None:
         obj = self.object
@@ -277,14 +288,24 @@ class Atoms:
         if known is not None:
             return known
         self._content[atom] = SELF
-        for row in range(int(self._first[atom]), int(self._last[atom])):
-            if self.rows["target"][row] == _PENDING:
-                self.rows["target"][row] = self._content_id(int(self.target[row]))
-        result = self.intern(
-            (int(self.kind[atom]) == Kind.TEXT, self.content(atom).rstrip(b"\0"), self.row_bytes(atom))
-        )
+        for row in self.row_range(atom):
+            self._settle(row)
+        text = int(self.kind[atom]) == Kind.TEXT
+        catches = self._catches(atom) if text else None
+        result = self.intern((text, self.content(atom).rstrip(b"\0"), self.row_bytes(atom), catches))
         self._content[atom] = result
         return result
+
+    def _catches(self, atom: int) -> Hashable:
+        """What a clone's exception table says: part of its meaning, as it is of a function's (see `compare`)."""
+        table = self._tables.get(atom)
+        if table is None:
+            return None
+        from relive.diff import lsda  # it reads atoms
+
+        for row in self.row_range(table):
+            self._settle(row)
+        return lsda.meaning(self, table)
 
     # --- what others ask -----------------------------------------------------------------------------------------
 
@@ -392,6 +413,10 @@ class Atoms:
 
     def exception_tables(self) -> dict[int, int]:
         """Function atom → atom of its (first) LSDA."""
+        return self._tables
+
+    @cached_property
+    def _tables(self) -> dict[int, int]:
         return dict(reversed(self.exception_pairs))
 
 
