@@ -293,6 +293,46 @@ def test_a_definition_that_others_need_is_not_removed(session: Session) -> None:
     assert (result.status, result.functions) == ("applied", ("main",))
 
 
+BACK = "%s int step(int x) { %s; return x; }\nint main(void) { return step(1); }\n"
+
+
+@pytest.mark.parametrize("linkage", ["static ", ""])
+def test_what_left_the_source_and_comes_back(tmp_path: Path, linkage: str) -> None:
+    session = Session(tmp_path, {"main.c": BACK % (f"{linkage}int n = 4;", "x += n")})
+    home = session.address("n")
+
+    def back(declaration: str, use: str) -> set[int]:
+        """Takes it out, puts it back: the data that the newest code refers to."""
+        assert session.save({"main.c": BACK % ("", "x++")}).status == "applied"
+        assert session.save({"main.c": BACK % (linkage + declaration, use)}).status == "applied"
+        newest = session.destination("step")
+        assert newest is not None
+        code = session.target.read(newest, 40)
+        fields = (code[i : i + 4] for i in range(36))
+        return {newest + i + 4 + int.from_bytes(field, "little", signed=True) for i, field in enumerate(fields)}
+
+    assert home in back("int n = 5;", "x += n"), "the same variable: its value is still there"
+    # A bigger one has memory of its own; the old one would not hold it.
+    assert not {*range(home, home + 160)} & back("long n[20];", "n[0] = x")
+    assert not {*range(home, home + 160)} & back("const int n = 6;", "x += n")
+    session.engine.undo(0)
+    assert session.whole_memory() == session.start
+
+
+@pytest.mark.parametrize("linkage", ["static ", ""])
+def test_a_function_that_left_the_source_and_comes_back_with_another_body(tmp_path: Path, linkage: str) -> None:
+    text = linkage + "int helper(int x) { return x + %d; }"
+    session = Session(tmp_path, {"main.c": BACK % (text % 1, "x = helper(x)")})
+    assert session.save({"main.c": BACK % ("", "x++")}).functions == ("step",)
+    result = session.save({"main.c": BACK % (text % 2, "x = helper(x)")})
+    assert result.status == "applied"
+    # A global is called at its home, by others as well; a static one is simply new.
+    assert ("helper" in result.functions) == (not linkage)
+    assert (session.destination("helper") is None) == bool(linkage)
+    assert any("helper" in line for line in session.engine.explain(None).splitlines())
+    assert session.save({"main.c": BACK % (text % 3, "x = helper(x)")}).functions == ("helper",)
+
+
 def test_a_definition_may_move_to_another_file(session: Session) -> None:
     moved = STEP_F.replace("calls++; ", "").replace("inner(x)", "x") % ""
     edits = {"step.c": '#include "h.h"\nint total = 1;\n', "other.c": "extern int total;\n" + OTHER % "" + moved}

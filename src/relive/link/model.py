@@ -60,6 +60,8 @@ class LinkUnit:
     folded: frozenset[bytes] = frozenset()
     """Functions that share their code with another function in the program (identical code folding)."""
 
+    gone: frozenset[bytes] = frozenset()
+    """Names that the process has, as something else that no source defines any more: never bound to."""
     reborn: frozenset[bytes] = frozenset()
     """Functions that are called by other rules than before under the same name: they get a new identity. Old code that
     is still running goes on calling the old one, all new code calls the new one; nothing is redirected."""

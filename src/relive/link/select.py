@@ -126,7 +126,7 @@ class Selector:
         if not unit.new.is_global[atom] or self._owns(u, atom) is False or is_initialiser(name):
             return
         strong = any(unit.new.object.symbols["info"][i] >> 4 == c.STB_GLOBAL for i in unit.new.aliases.get(atom, ()))
-        home = self.scope.find(name) if strong else None
+        home = self.scope.find(name) if strong and name not in unit.gone else None
         if home is None:
             if strong:
                 self._place_atom(u, atom)
@@ -500,7 +500,7 @@ class Selector:
             if alias in unit.live:
                 return unit.live[alias]
         for index in unit.new.aliases.get(atom, ()):
-            if unit.new.object.symbols["info"][index] >> 4 != c.STB_LOCAL:
+            if unit.new.object.symbols["info"][index] >> 4 != c.STB_LOCAL and name not in unit.gone:
                 found = self.scope.find(unit.new.object.symbol_names[index])
                 if found is not None:
                     return found

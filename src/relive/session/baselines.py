@@ -23,6 +23,15 @@ from relive.link.model import Address, TlsPlace
 from relive.session.modules import ModuleState
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A variable that left the source: a mutable one of the same size may come back to it."""
+
+    address: Address
+    kind: int
+    size: int
+
+
 @dataclass(slots=True)
 class Residence:
     """A unit in one module: what of it lives there. `live` grows with each generation."""
@@ -32,6 +41,8 @@ class Residence:
     folded: frozenset[bytes] = frozenset()
     newest: dict[bytes, int] = field(default_factory=dict)
     """Function → address of its newest code, where that is not its home."""
+    left: dict[bytes, Left] = field(default_factory=dict)
+    """Variables that are in no source any more; their memory stays."""
 
 
 @dataclass(slots=True)

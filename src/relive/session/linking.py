@@ -142,6 +142,8 @@ class Linking:
 
 
 def _link_unit(change: UnitChange, residence: Residence) -> LinkUnit:
+    back, other = report.returning(change.comparison, residence.left)
+    live = {**residence.live, **back}
     return LinkUnit(
-        change.unit.source, change.comparison, residence.live, residence.folded, reborn=new_identities(change)
+        change.unit.source, change.comparison, live, residence.folded, gone=other, reborn=new_identities(change)
     )

@@ -22,6 +22,7 @@ from relive.host.compiler import Compiled, CompilePool
 from relive.host.demangle import qualified_name
 from relive.host.project import Project
 from relive.host.target import Target
+from relive.link.model import Address
 from relive.link.patch import Prepared as PreparedPatch
 from relive.session import apply, report
 from relive.session import refusals as refused
@@ -354,7 +355,9 @@ class Engine:
             baseline = change.baseline
             atoms = change.comparison.new
             residences = [
-                Residence(r.module, report.carried_over(change.comparison, r.live), r.folded, r.newest)
+                Residence(
+                    r.module, _carried_over(change, r), r.folded, r.newest, report.left_behind(change.comparison, r)
+                )
                 for r in baseline.residences
             ]
             self._baselines.put(Baseline(baseline.unit, atoms, residences))
@@ -375,10 +378,11 @@ class Engine:
         for change in changes:
             residences = []
             for residence in change.baseline.residences:
-                live = report.carried_over(change.comparison, residence.live)
+                live = _carried_over(change, residence)
                 live.update(applied.addresses.get((residence.module.path, change.comparison.old), {}))
                 newest = {**residence.newest, **{name: new for name, _, new in applied.redirected}}
-                residences.append(Residence(residence.module, live, residence.folded, newest))
+                left = report.left_behind(change.comparison, residence)
+                residences.append(Residence(residence.module, live, residence.folded, newest, left))
             self._baselines.put(Baseline(change.baseline.unit, change.comparison.new, residences))
         for patch in patches:
             before = {}
@@ -471,6 +475,11 @@ class Engine:
             if self._baselines.secure(unit):
                 return True
         return False
+
+
+def _carried_over(change: UnitChange, residence: Residence) -> dict[bytes, Address]:
+    back, _ = report.returning(change.comparison, residence.left)
+    return report.carried_over(change.comparison, {**residence.live, **back})
 
 
 def _unique(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:

@@ -13,9 +13,11 @@ from relive.host.demangle import qualified_name
 from relive.host.project import Project
 from relive.link.model import Address
 from relive.link.select import atoms_in
+from relive.session.baselines import Left
 
 if TYPE_CHECKING:
     from relive.session.apply import ModulePatch
+    from relive.session.baselines import Residence
     from relive.session.generations import Generation
     from relive.session.modules import ModuleState
 
@@ -64,8 +66,35 @@ def carried_over(comparison: Comparison, live: Mapping[bytes, Address]) -> dict[
             old_name = comparison.old.names[before]
             if old_name is not None and old_name in live:
                 result[name] = live[old_name]
-    # What left the source still lives: it may come back.
-    return {**live, **result}
+    return result
+
+
+def returning(comparison: Comparison, left: Mapping[bytes, Left]) -> tuple[dict[bytes, Address], frozenset[bytes]]:
+    """Of what had left the source and is there again: what has its old memory (mutable variables of unchanged size),
+    and names whose old memory it must not have. Functions are not remembered: what comes back may be another."""
+    new = comparison.new
+    back: dict[bytes, Address] = {}
+    other: set[bytes] = set()
+    for name, was in left.items():
+        atom = new.by_name.get(name)
+        if atom is None:
+            continue
+        if was.kind != Kind.CONST and int(new.kind[atom]) == was.kind and new.size(atom) == was.size:
+            back[name] = was.address
+        else:
+            other.add(name)
+    return back, frozenset(other)
+
+
+def left_behind(comparison: Comparison, residence: Residence) -> dict[bytes, Left]:
+    """The variables that are in no source any more."""
+    old, new = comparison.old, comparison.new
+    left = {name: was for name, was in residence.left.items() if name not in new.by_name}
+    for name in comparison.removed:
+        atom = old.by_name[name]
+        if name in residence.live and old.kind[atom] in (Kind.CONST, Kind.DATA, Kind.TLS):
+            left[name] = Left(residence.live[name], int(old.kind[atom]), old.size(atom))
+    return left
 
 
 def same_changes(comparison: Comparison, atoms: Atoms) -> Comparison:
