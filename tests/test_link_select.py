@@ -304,6 +304,20 @@ def test_a_variable_that_moved_here_stays_where_it_lives(bench: Bench) -> None:
     assert linked.referred("f") == [bench.process.names[b"moved"]]
 
 
+def test_a_variable_that_grew_while_it_moved_is_refused(bench: Bench) -> None:
+    first = bench.unit("int moved = 3; int f(void) { return moved; }", "int f(void) { return 1; }")
+    second = bench.unit("int g(void) { return 1; }", "long moved[20]; int g(void) { return moved[19] = 1; }")
+    assert codes(bench.prepare(first, second)) == [("variable-resized", "moved")]
+
+
+def test_a_constant_that_moved_is_rewritten_where_it_lives(bench: Bench) -> None:
+    first = bench.unit("const int moved[2] = {1, 2}; int f(void) { return moved[0]; }", "int f(void) { return 1; }")
+    new = "int g(void) { return 1; } const int moved[2] = {1, 7};"
+    linked = bench.link(first, bench.unit("int g(void) { return 1; }", new))
+    (store,) = linked.patch.stores
+    assert (store.address, store.content[4]) == (linked.home("moved"), 7)
+
+
 def test_a_table_of_labels_belongs_to_its_function(bench: Bench) -> None:
     text = """int run(const char *p) { static void *ops[] = {&&a, &&b}; int n = 0; goto *ops[*p & 1];
     a: n += %d; b: return n; }"""

@@ -134,6 +134,21 @@ class Selector:
             # The function moved here from another file of the program.
             self._replaced.add((u, atom))
             self.selection.redirects.append(Redirect(name, home, u, atom))
+        elif unit.new.kind[atom] != Kind.TEXT and (size := self._size_elsewhere(name)) is not None:
+            # The same for a variable: it stays where it lives.
+            if size != unit.new.size(atom):
+                self._refuse_size(u, atom, size)
+            elif unit.new.kind[atom] == Kind.CONST and isinstance(home, int):
+                self.selection.in_place.append(InPlace(name, home, u, atom))
+
+    def _size_elsewhere(self, name: bytes) -> int | None:
+        """Bytes of what another of the changed units had under a global name."""
+        for unit in self.selection.units:
+            old = unit.comparison.old
+            before = old.by_name.get(name)
+            if before is not None and old.is_global[before]:
+                return old.size(before)
+        return None
 
     def _owns(self, u: int, atom: int) -> bool:
         new = self.selection.units[u].new
@@ -192,9 +207,12 @@ class Selector:
         before = unit.comparison.old.size(unit.comparison.counterpart[atom])
         if self._live(u, atom) is None:
             return
+        self._refuse_size(u, atom, before)
+
+    def _refuse_size(self, u: int, atom: int, before: int) -> None:
         self._refuse(
             u, atom, "variable-resized",
-            f"it lives in the program with {before} bytes and would need {unit.new.size(atom)}",
+            f"it lives in the program with {before} bytes and would need {self.selection.units[u].new.size(atom)}",
             "restart the program, or give the variable a new name",
         )  # fmt: skip
 
