@@ -260,7 +260,8 @@ _ALL = (
         "The optimiser keeps only a bit of a variable",
         '-static const char *mode = "a";  // only ever set to "b"\n+static const char *mode = "a";  // set to "c" now',
         "clang -O2 replaces a static that only ever gets one other value by a flag, and puts the value into the code. "
-        "A function that uses it changed, and the flag of the running program may stand for another value now.",
+        "A function that uses it changed, and the flag of the running program may stand for another value now. In the "
+        "same way it splits a static struct into the members that are in use, and numbers them.",
         "Compile the file with -O0 or -O1 while you edit it, or restart the program.",
     ),
     Code(

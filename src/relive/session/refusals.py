@@ -41,7 +41,7 @@ def variable_reduced(name: bytes, source: str) -> Refusal:
     """clang keeps only a bit of a variable, and its meaning in the code."""
     return Refusal(
         "variable-reduced", qualified_name(name),
-        "the optimiser keeps only whether it was set; what that stands for is in the code that changed",
+        "the optimiser keeps only parts of it, or whether it was set; what they stand for is in the code that changed",
         "compile this file with -O0 or -O1, or restart the program", source,
     )  # fmt: skip
 

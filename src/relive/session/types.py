@@ -280,15 +280,19 @@ def _reduced(comparison: Comparison, before: DebugInfo, after: DebugInfo) -> lis
     old, new = comparison.old, comparison.new
     counterparts = [comparison.counterpart.get(atom) for atom in comparison.changed]
     found: set[bytes] = set()
+    pairs = [(a, b) for a, b in zip(comparison.changed, counterparts, strict=True) if b is not None]
+    equal = [(a, b) for a, b in pairs if new.content(a) == old.content(b) and new.row_bytes(a) == old.row_bytes(b)]
+    unchanged = {id(new): {a for a, _ in equal}, id(old): {b for _, b in equal}}  # identity reload replaces all
     for atoms, info, functions in ((new, after, comparison.changed), (old, before, counterparts)):
         placed = {_symbol(atoms, v) for v in info.variables if v.is_whole}
         bytes_ = [a for a in atoms.variables() if atoms.kind[a] == Kind.DATA and atoms.size(a) == 1]
         names = {n for a in bytes_ if not atoms.is_global[a] and (n := atoms.names[a]) is not None}
-        computed = {n for n in names - placed if not n.startswith((b"_ZGV", b"__"))}
+        computed = {n for n in names - placed if not n.startswith((b"_ZGV", b"__"))} | _pieces(atoms, info)
         if not computed or not any("clang" in unit.producer for unit in info.units):
             continue
+        same = unchanged[id(atoms)]
         for function in functions:
-            if function is None or atoms.kind[function] != Kind.TEXT:
+            if function is None or function in same or atoms.kind[function] != Kind.TEXT:
                 continue
             for row in atoms.row_range(function):
                 target = int(atoms.target[row]) if atoms.row_is_local[row] else -1
@@ -296,6 +300,14 @@ def _reduced(comparison: Comparison, before: DebugInfo, after: DebugInfo) -> lis
                 if name is not None and name in computed:
                     found.add(name)
     return sorted(found)
+
+
+def _pieces(atoms: Atoms, info: DebugInfo) -> set[bytes]:
+    """Members of static structs that clang -O2 made variables of their own (`s.0`, `s.1`, numbered over the members
+    that are in use, so a number means another member when another one is used)."""
+    split = {_symbol(atoms, v) for v in info.variables if not v.is_whole} - {None}
+    bases = {name.rsplit(b".", 1)[0] + b"." for name in split if name is not None and b"." in name}
+    return {n for a in atoms.variables() if (n := atoms.names[a]) is not None and n.startswith(tuple(bases))}
 
 
 def _signatures(comparison: Comparison, before: DebugInfo, after: DebugInfo, verdict: Verdict) -> None:

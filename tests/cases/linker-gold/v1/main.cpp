@@ -1,4 +1,5 @@
 // case: linked by gold
+// expect@O2: applied|refused:initialisers-mixed
 // link: -fuse-ld=gold
 #include "case.h"
 #include <string>

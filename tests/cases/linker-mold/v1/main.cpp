@@ -1,4 +1,5 @@
 // case: linked by mold, which writes hidden and unexported globals as local symbols
+// expect@O2: applied|refused:initialisers-mixed
 // link: -fuse-ld=mold
 // also: clang-O0
 #include "case.h"
