@@ -17,43 +17,23 @@ Two atoms mean the same when bytes and rows are equal. Knows nothing of addresse
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Mapping
-from enum import IntEnum
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from relive.arch import x86_64
+from relive.diff.cut import OFFSET_BITS, Ints, cut_sections, section_kinds
+from relive.diff.cut import Kind as Kind
+from relive.diff.cut import is_clone as is_clone
+from relive.diff.cut import is_label as is_label
 from relive.elf import constants as c
 from relive.elf.object import ElfObject
-
-Ints = npt.NDArray[np.int64]
-
-
-class Kind(IntEnum):
-    """What the memory of an atom is."""
-
-    TEXT = 1
-    CONST = 2
-    """Read-only after relocation: .rodata, .data.rel.ro, vtables."""
-    DATA = 3
-    """Mutable, initialised or zero."""
-    TLS = 4
-    LSDA = 5
-    """Exception tables: part of the meaning of their function."""
-    INIT = 6
-    """Pointers to constructors and destructors (.init_array): run once when a program starts, never by us again."""
-    OTHER = 7
-
 
 ROW_DTYPE = np.dtype([("offset", "<u4"), ("type", "<u4"), ("target", "<i8"), ("delta", "<i8")])
 SELF = 0
 _PENDING = -1
-_CLONE = re.compile(rb"\.(part|isra|constprop|cold|lto_priv|llvm|warm)(\.\d+)?(\.|$)")
-_LABEL = re.compile(rb"^(\.L|GCC_except_table\d|CSWTCH\.|switch\.table\.|__(func|FUNCTION|PRETTY_FUNCTION)__\.\d)")
-_OFFSET_BITS = 40
 
 
 class Interner:
@@ -66,17 +46,6 @@ class Interner:
         return self._numbers.setdefault(thing, len(self._numbers) + 1)
 
 
-def is_clone(name: bytes) -> bool:
-    """Whether gcc or clang made the name up for a piece of another function."""
-    return _CLONE.search(name) is not None
-
-
-def is_label(name: bytes) -> bool:
-    """Whether a local symbol is a compiler's label of a constant (clang keeps `.L.str.4` in the symbol table; gcc has
-    `CSWTCH.7`): numbered over the unit, so no identity."""
-    return _LABEL.match(name) is not None
-
-
 class Atoms:
     """The atoms of one object, ordered by section and start; columns are numpy arrays of equal length."""
 
@@ -85,7 +54,7 @@ class Atoms:
         self.object = obj
         self.intern = interner
         self.renames = renames or {}
-        self.kinds = _section_kinds(obj)
+        self.kinds = section_kinds(obj)
         rel = obj.relocations()
         self.relocations = rel[self.kinds[rel["section"]] != 0] if len(rel) else rel
         self.eh_relocations = rel[self.kinds[rel["section"]] == 0] if len(rel) else rel
@@ -141,13 +110,13 @@ class Atoms:
             else np.zeros(0, bool)
         )
         usable = local & ~table_entry
-        cuts = np.unique((target_section[usable] << _OFFSET_BITS) + np.maximum(target_offset[usable], 0))
-        rows = _cut_sections(obj, self.kinds, cuts)
+        cuts = np.unique((target_section[usable] << OFFSET_BITS) + np.maximum(target_offset[usable], 0))
+        rows = cut_sections(obj, self.kinds, cuts)
         self.section = rows[:, 0].copy()
         self.start = rows[:, 1].copy()
         self.end = rows[:, 2].copy()
         self.symbol = rows[:, 3].copy()
-        self._keys = (self.section << _OFFSET_BITS) + self.start
+        self._keys = (self.section << OFFSET_BITS) + self.start
         self.kind = self.kinds[self.section] if len(rows) else np.zeros(0, np.uint8)
         keep = self.kinds[rel["section"]] != 0 if len(rel) else np.zeros(0, bool)
         self.bias, self.table_entry = bias[keep], table_entry[keep]
@@ -159,8 +128,8 @@ class Atoms:
         -1 when the section has none."""
         if not len(self._keys):
             return np.full(len(section), -1, np.int64)
-        clipped = np.clip(offset, 0, (1 << _OFFSET_BITS) - 1)
-        index = np.searchsorted(self._keys, (section << _OFFSET_BITS) + clipped, side="right") - 1
+        clipped = np.clip(offset, 0, (1 << OFFSET_BITS) - 1)
+        index = np.searchsorted(self._keys, (section << OFFSET_BITS) + clipped, side="right") - 1
         index = np.maximum(index, 0)
         wrong = self.section[index] != section
         following = np.minimum(index + 1, len(self.section) - 1)
@@ -175,9 +144,9 @@ class Atoms:
         offset = rel["offset"].astype(np.int64)
         self.place = self.locate(section, offset)
         """Atom that each relocation lies in."""
-        keys = (section << _OFFSET_BITS) + offset
+        keys = (section << OFFSET_BITS) + offset
         self._first = np.searchsorted(keys, self._keys)
-        self._last = np.searchsorted(keys, (self.section << _OFFSET_BITS) + self.end)
+        self._last = np.searchsorted(keys, (self.section << OFFSET_BITS) + self.end)
         symbol = rel["symbol"]
         self.row_is_local = self.symbol_is_local[symbol] if len(rel) else np.zeros(0, bool)
         raw = obj.symbols["value"][symbol].astype(np.int64) + rel["addend"]
@@ -418,130 +387,3 @@ class Atoms:
     @cached_property
     def _tables(self) -> dict[int, int]:
         return dict(reversed(self.exception_pairs))
-
-
-def _section_kinds(obj: ElfObject) -> npt.NDArray[np.uint8]:
-    """Kind of each section; 0 for what is no memory of the program (debug, .eh_frame, notes)."""
-    flags, types = obj.sections["flags"], obj.sections["type"]
-    kinds = np.zeros(len(flags), np.uint8)
-    for index in np.flatnonzero((flags & c.SHF_ALLOC) != 0).tolist():
-        name, flag = obj.section_names[index], int(flags[index])
-        if name == ".eh_frame" or types[index] in (c.SHT_NOTE, c.SHT_X86_64_UNWIND):
-            continue
-        if flag & c.SHF_TLS:
-            kinds[index] = Kind.TLS
-        elif flag & c.SHF_EXECINSTR:
-            kinds[index] = Kind.TEXT
-        elif name.startswith(".gcc_except_table"):
-            kinds[index] = Kind.LSDA
-        elif types[index] in (c.SHT_INIT_ARRAY, c.SHT_FINI_ARRAY, c.SHT_PREINIT_ARRAY) or name.startswith(
-            (".ctors", ".dtors", ".init_array", ".fini_array")
-        ):
-            kinds[index] = Kind.INIT
-        elif not flag & c.SHF_WRITE or name.startswith(".data.rel.ro"):
-            kinds[index] = Kind.CONST
-        else:
-            kinds[index] = Kind.DATA
-    return kinds
-
-
-def _cut_sections(obj: ElfObject, kinds: npt.NDArray[np.uint8], cuts: Ints) -> Ints:
-    """Rows (section, start, end, symbol or -1), ordered. Named pieces by the symbol table, the rest by `cuts`."""
-    symbols, where = obj.symbols, obj.symbol_sections
-    kind = symbols["info"] & 15
-    named = np.isin(kind, [c.STT_FUNC, c.STT_OBJECT, c.STT_TLS, c.STT_GNU_IFUNC]) | (
-        (kind == c.STT_NOTYPE) & ((symbols["info"] >> 4) != c.STB_LOCAL)
-    )
-    index = np.flatnonzero(named & (where != 0) & (where < len(kinds)))
-    per_section: dict[int, list[tuple[int, int, int]]] = {}
-    labels: list[int] = []
-    for i, section, value, size in zip(
-        index.tolist(),
-        where[index].tolist(),
-        symbols["value"][index].tolist(),
-        symbols["size"][index].tolist(),
-        strict=True,
-    ):
-        if not kinds[section]:
-            continue
-        if is_label(obj.symbol_names[i]) and (symbols["info"][i] >> 4) == c.STB_LOCAL:
-            labels.append((section << _OFFSET_BITS) + value)
-        else:
-            per_section.setdefault(section, []).append((value, -size, i))
-    cuts = np.union1d(cuts, np.array(labels, np.int64))
-    cut_sections = (cuts >> _OFFSET_BITS).tolist()
-    cut_offsets = (cuts & ((1 << _OFFSET_BITS) - 1)).tolist()
-    referenced: dict[int, list[int]] = {}
-    for section, offset in zip(cut_sections, cut_offsets, strict=True):
-        referenced.setdefault(section, []).append(offset)
-    rows: list[tuple[int, int, int, int]] = []
-    sizes = obj.sections["size"].tolist()
-    for section in np.flatnonzero(kinds).tolist():
-        size = sizes[section]
-        mine = per_section.get(section, [])
-        if size and len(mine) == 1 and mine[0][0] == 0 and mine[0][1] == -size:
-            rows.append((section, 0, size, mine[0][2]))  # the usual case: a section of its own
-        elif size:
-            _cut_one(obj, section, size, sorted(mine), sorted(referenced.get(section, ())), rows)
-    return np.array(rows, np.int64).reshape(-1, 4)
-
-
-def _cut_one(
-    obj: ElfObject,
-    section: int,
-    size: int,
-    named: list[tuple[int, int, int]],
-    referenced: list[int],
-    rows: list[tuple[int, int, int, int]],
-) -> None:
-    at = 0
-    flags = int(obj.sections["flags"][section])
-    constant = not flags & (c.SHF_MERGE | c.SHF_WRITE | c.SHF_EXECINSTR)
-    data = obj.content(section) if constant and referenced else b""
-    if flags & c.SHF_MERGE:
-        # A reference into the middle ("hello" + 2) is no piece of its own: what refers to "hello" would lose its end.
-        referenced = _merge_units(obj, section, size, flags)
-
-    def anonymous(low: int, high: int) -> None:
-        for offset in referenced:
-            if low < offset < high and not (constant and _is_open_text(data[low:offset])):
-                rows.append((section, low, offset, -1))
-                low = offset
-        rows.append((section, low, high, -1))
-
-    for position, (value, negative_size, symbol) in enumerate(named):
-        if value < at:
-            continue  # an alias, or a label inside of another symbol
-        if value > at:
-            anonymous(at, value)
-        length = -negative_size
-        if length == 0:  # hand-written assembly without .size: up to the next symbol
-            following = [v for v, _, _ in named[position + 1 :] if v > value]
-            length = (following[0] if following else size) - value
-        end = min(value + length, size)
-        if end > value:
-            rows.append((section, value, end, symbol))
-            at = end
-    if at < size:
-        anonymous(at, size)
-
-
-def _is_open_text(data: bytes) -> bool:
-    """Whether a piece is the beginning of a string, so that a reference behind it leads into that string (gcc -O0 puts
-    strings between other constants)."""
-    try:
-        return data.decode().replace("\n", " ").replace("\t", " ").replace("\r", " ").isprintable()
-    except UnicodeDecodeError:
-        return False
-
-
-def _merge_units(obj: ElfObject, section: int, size: int, flags: int) -> list[int]:
-    """Offsets at which a mergeable section may be cut: after each string, or after each constant."""
-    unit = int(obj.sections["entsize"][section]) or 1
-    if not flags & c.SHF_STRINGS:
-        return list(range(unit, size, unit))
-    data = obj.content(section)
-    if unit == 1:
-        return [i + 1 for i, byte in enumerate(data) if byte == 0 and i + 1 < size]
-    zero = b"\0" * unit
-    return [i + unit for i in range(0, size - unit, unit) if data[i : i + unit] == zero]

@@ -109,6 +109,7 @@ enum {
     OP_PLUS_UCONST = 0x23,
     OP_LIT0 = 0x30,
     OP_PIECE = 0x93,
+    OP_DEREF_SIZE = 0x94,
     OP_FORM_TLS_ADDRESS = 0x9b,
     OP_STACK_VALUE = 0x9f,
     OP_ADDRX = 0xa1,

@@ -87,6 +87,8 @@ class VariableRecord:
     is_external: bool
     is_member: bool
     is_anonymous_namespace: bool
+    is_computed: bool
+    """clang kept only a flag in memory and computes the value from it; `location.addend` is a hash of how."""
     is_whole: bool
     """False: the optimiser split it; `location` is that of the first piece."""
     is_complete: bool

@@ -265,7 +265,8 @@ enum VariableFlag {
     V_ANONYMOUS_NAMESPACE = 16,
     V_MEMBER = 32,
     V_ARTIFICIAL = 64,
-    V_INCOMPLETE = 128
+    V_INCOMPLETE = 128,
+    V_COMPUTED = 256
 };
 
 typedef struct {

@@ -40,6 +40,7 @@ Array = NDArray[Any]
 _KINDS = {0x02: "class", 0x04: "enum", 0x13: "struct", 0x17: "union", 0x38: "class"}
 _T_LOCAL, _T_ANONYMOUS, _T_LAMBDA, _T_NAMES_LAMBDA, _T_DECLARATION = 1, 2, 4, 8, 16
 _V_EXTERNAL, _V_CONST, _V_TLS, _V_PIECES, _V_ANONYMOUS, _V_MEMBER, _V_INCOMPLETE = 1, 2, 4, 8, 16, 32, 128
+_V_COMPUTED = 256
 _F_EXTERNAL, _F_NORETURN, _F_ARTIFICIAL, _F_LAMBDA = 1, 2, 4, 8
 _L_STMT, _L_END = 1, 2
 _C = frozenset({0x01, 0x02, 0x0C, 0x1D, 0x2C, 0x3E})  # DWARF 5 table 7.17
@@ -313,6 +314,7 @@ class DebugInfo:
             is_external=bool(flags & _V_EXTERNAL),
             is_member=bool(flags & _V_MEMBER),
             is_anonymous_namespace=bool(flags & _V_ANONYMOUS),
+            is_computed=bool(flags & _V_COMPUTED),
             is_whole=not flags & _V_PIECES,
             is_complete=not flags & _V_INCOMPLETE,
             file=self._file(file),

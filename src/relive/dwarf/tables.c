@@ -67,6 +67,10 @@ static bool location(Dwarf *r, const Die *d, Loc *out, uint32_t *flags)
         } else if (op == OP_PIECE) { /* split by the optimiser */
             *flags |= V_PIECES;
             break;
+        } else if (op == OP_DEREF_SIZE) { /* clang: reduced to a flag, from which the rest computes the value */
+            *flags |= V_PIECES | V_COMPUTED;
+            loc.addend = (int64_t)hash_bytes((const char *)p, (uint64_t)(end - p), 0);
+            break;
         } else {
             return false;
         }

@@ -274,40 +274,51 @@ def _only_appended(old: str, new: str) -> bool:
 
 
 def _reduced(comparison: Comparison, before: DebugInfo, after: DebugInfo) -> list[bytes]:
-    """Statics of which clang -O2 keeps only whether they were set (LLVM's GlobalOpt, "shrink global to boolean"), and
-    which a changed function mentions: what they stand for is in the code, and may be something else now. In memory they
-    are a byte that the debug information does not place there, because it computes their value from it."""
+    """Statics of which clang -O2 keeps only a flag or parts (LLVM's GlobalOpt), where what is in memory may mean
+    something else than before, and which a changed function mentions."""
     old, new = comparison.old, comparison.new
-    counterparts = [comparison.counterpart.get(atom) for atom in comparison.changed]
+    was_meant, is_meant = _meanings(old, before), _meanings(new, after)
+    doubtful = {name for name, how in (*was_meant.items(), *is_meant.items()) if how is None}
+    doubtful |= {name for name, how in is_meant.items() if was_meant.get(name, how) != how}
+    if not doubtful:
+        return []
     found: set[bytes] = set()
-    pairs = [(a, b) for a, b in zip(comparison.changed, counterparts, strict=True) if b is not None]
-    equal = [(a, b) for a, b in pairs if new.content(a) == old.content(b) and new.row_bytes(a) == old.row_bytes(b)]
-    unchanged = {id(new): {a for a, _ in equal}, id(old): {b for _, b in equal}}  # identity reload replaces all
-    for atoms, info, functions in ((new, after, comparison.changed), (old, before, counterparts)):
-        placed = {_symbol(atoms, v) for v in info.variables if v.is_whole}
-        bytes_ = [a for a in atoms.variables() if atoms.kind[a] == Kind.DATA and atoms.size(a) == 1]
-        names = {n for a in bytes_ if not atoms.is_global[a] and (n := atoms.names[a]) is not None}
-        computed = {n for n in names - placed if not n.startswith((b"_ZGV", b"__"))} | _pieces(atoms, info)
-        if not computed or not any("clang" in unit.producer for unit in info.units):
+    for atom in comparison.changed:
+        was = comparison.counterpart.get(atom)
+        if was is None or new.kind[atom] != Kind.TEXT:
             continue
-        same = unchanged[id(atoms)]
-        for function in functions:
-            if function is None or function in same or atoms.kind[function] != Kind.TEXT:
-                continue
-            for row in atoms.row_range(function):
-                target = int(atoms.target[row]) if atoms.row_is_local[row] else -1
-                name = atoms.names[target] if target >= 0 else None
-                if name is not None and name in computed:
-                    found.add(name)
+        if new.content(atom) == old.content(was) and new.row_bytes(atom) == old.row_bytes(was):
+            continue  # identity reload replaces equal functions too
+        for atoms, function in ((new, atom), (old, was)):
+            targets = (int(atoms.target[row]) for row in atoms.row_range(function) if atoms.row_is_local[row])
+            found |= {name for t in targets if t >= 0 and (name := atoms.names[t]) is not None and name in doubtful}
     return sorted(found)
 
 
-def _pieces(atoms: Atoms, info: DebugInfo) -> set[bytes]:
-    """Members of static structs that clang -O2 made variables of their own (`s.0`, `s.1`, numbered over the members
-    that are in use, so a number means another member when another one is used)."""
-    split = {_symbol(atoms, v) for v in info.variables if not v.is_whole} - {None}
-    bases = {name.rsplit(b".", 1)[0] + b"." for name in split if name is not None and b"." in name}
-    return {n for a in atoms.variables() if (n := atoms.names[a]) is not None and n.startswith(tuple(bases))}
+def _meanings(atoms: Atoms, info: DebugInfo) -> dict[bytes, int | None]:
+    """Local variables that are not in memory as the source has them → how their value is computed from what is there;
+    None when nobody says (parts of a struct, numbered over the members in use; a flag for a pointer)."""
+    if not any("clang" in unit.producer for unit in info.units):
+        return {}
+    result: dict[bytes, int | None] = {}
+    known = set()
+    bases: list[bytes] = []
+    for variable in info.variables:
+        name = _symbol(atoms, variable)
+        if name is None:
+            continue
+        known.add(name)
+        if variable.is_computed:
+            result[name] = variable.location.addend
+        elif not variable.is_whole:
+            bases.append(name.rsplit(b".", 1)[0] + b".")
+    for atom in atoms.variables():
+        name = atoms.names[atom]
+        if name is None or atoms.is_global[atom] or atoms.kind[atom] != Kind.DATA or name.startswith((b"_ZGV", b"__")):
+            continue
+        if name.startswith(tuple(bases)) or (atoms.size(atom) == 1 and name not in known):
+            result[name] = None
+    return result
 
 
 def _signatures(comparison: Comparison, before: DebugInfo, after: DebugInfo, verdict: Verdict) -> None:

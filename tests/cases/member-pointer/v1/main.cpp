@@ -1,4 +1,5 @@
 // case: pointers to members, virtual and not, kept from v1, in constant and mutable tables
+// expect@clang-O2: applied|refused:variable-reduced
 // also: clang-O2
 #include "case.h"
 

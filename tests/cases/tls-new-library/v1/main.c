@@ -1,5 +1,4 @@
 // case: a new __thread variable in a shared library of the program
-// expect@clang-O2: applied|refused:variable-reduced
 // link: -lpthread
 // lib: libx.so x.c
 // also: clang-O0

@@ -1,5 +1,4 @@
 // case: a new __thread variable: its initial value in threads that exist and in one that starts later
-// expect@clang-O2: applied|refused:variable-reduced
 // also: clang-O2
 // link: -lpthread
 // undo: yes
