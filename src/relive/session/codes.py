@@ -147,14 +147,6 @@ _ALL = (
         "Build the project and restart the program.",
     ),
     Code(
-        "section-array",
-        "A row was added to an array that the linker makes of a section",
-        ' REGISTER(red);\n+REGISTER(blue);   // in section "hooks", read from __start_hooks to __stop_hooks',
-        "The linker put all rows of the section beside each other when the program was built; behind the last one "
-        "something else lies now.",
-        "Restart the program, or register at run time.",
-    ),
-    Code(
         "tls-pool-full",
         "Too many new thread-locals",
         "+static thread_local char scratch[100000];",
