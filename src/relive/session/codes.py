@@ -80,13 +80,6 @@ _ALL = (
         "Build the project and restart the program.",
     ),
     Code(
-        "breakpoint-at-entry",
-        "A debugger has a breakpoint in the first bytes of the function",
-        "(gdb) break *World::step\n-    energy += 1;\n+    energy += 2;",
-        "Those bytes are what a reload replaces; two owners of the same bytes would restore each other's.",
-        "Remove the breakpoint and save again; a breakpoint further into the function is no obstacle.",
-    ),
-    Code(
         "code-altered",
         "The process does not hold the bytes that relive expects",
         "",
@@ -103,17 +96,12 @@ _ALL = (
     ),
     Code(
         "entry-not-patchable",
-        "Something inside the function jumps back to its first bytes",
-        "-void loop() { for (;;) tick(1); }\n+void loop() { for (;;) tick(2); }   // -O2: the loop begins at the entry",
-        "A redirect takes the first five bytes; a jump into the middle of them would land inside it.",
-        "Put the body of the loop into a function of its own, or restart the program.",
-    ),
-    Code(
-        "entry-too-short",
-        "The function is shorter than a jump and the next one follows at once",
-        "-int zero() { return 0; }\n+int zero() { return 1; }   // compiled with -falign-functions=1 or -Os",
-        "A redirect takes five bytes; these would be the next function's.",
-        "Compile with -falign-functions=16 (the default of -O2), or restart the program.",
+        "A function that takes no jump at its entry is reached by a short jump",
+        "-int tiny(void) { return 1; }   // 3 bytes at -Os; its neighbour ends in `jmp tiny`\n+int tiny(void) { return 2; }",
+        "A redirect takes the first five bytes of a function. Where they cannot be replaced (too short, a loop that leads "
+        "back into them, a breakpoint), everything that refers to the function is rewritten instead; a two-byte jump to "
+        "it has no room for the new distance.",
+        "Compile with -falign-functions=16 or without -Os, or restart the program.",
     ),
     Code(
         "lto-object",
