@@ -97,10 +97,11 @@ _ALL = (
     Code(
         "entry-not-patchable",
         "A function that takes no jump at its entry is reached by a short jump",
-        "-int tiny(void) { return 1; }   // 3 bytes at -Os; its neighbour ends in `jmp tiny`\n+int tiny(void) { return 2; }",
-        "A redirect takes the first five bytes of a function. Where they cannot be replaced (too short, a loop that leads "
-        "back into them, a breakpoint), everything that refers to the function is rewritten instead; a two-byte jump to "
-        "it has no room for the new distance.",
+        "-int tiny(void) { return 1; }   // 3 bytes at -Os; its neighbour ends in `jmp tiny`\n"
+        "+int tiny(void) { return 2; }",
+        "A redirect takes the first five bytes of a function. Where they cannot be replaced (too short, a loop that "
+        "leads back into them, a breakpoint), everything that refers to the function is rewritten instead; a two-byte "
+        "jump to it has no room for the new distance.",
         "Compile with -falign-functions=16 or without -Os, or restart the program.",
     ),
     Code(
