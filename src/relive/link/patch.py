@@ -404,6 +404,3 @@ def prepare(units: Sequence[LinkUnit], scope: Scope, *, debug_info: bool = True)
     selector = Selector(units, scope)
     selector.select()
     return Prepared(selector, scope, debug_info=debug_info)
-
-
-__all__ = ["LinkedPatch", "Prepared", "Store", "prepare"]

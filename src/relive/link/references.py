@@ -215,6 +215,3 @@ def value_of(externals: Mapping[bytes, Address], target: Target) -> Address:
         return externals.get(target.name, 0)
     assert not isinstance(target, Placed | Entry)
     return 0 if target is None else target
-
-
-__all__ = ["References", "TlsPlace", "is_call", "resolve", "value_of"]

@@ -110,6 +110,3 @@ def _mentions(atoms: Atoms, function: int, names: set[bytes]) -> bool:
     return sum(1 for a in atoms.functions() if int(atoms.section[a]) == section) > 1 and any(
         atoms.by_name.get(n) is not None and not atoms.is_global[atoms.by_name[n]] for n in names
     )
-
-
-__all__ = ["old_callers"]

@@ -217,8 +217,6 @@ def _load(target: Target, patch: ModulePatch, number: int, index: int, workdir: 
         except TargetError:
             if attempt == LOAD_ATTEMPTS - 1:
                 raise
-        finally:
-            pass
     raise AssertionError("unreachable")
 
 

@@ -19,7 +19,7 @@ from relive.diff.locate import Location, locate
 from relive.elf import constants as c
 from relive.elf.object import ElfObject
 from relive.errors import FormatError, Refusal
-from relive.link.model import Address, TlsPlace
+from relive.link.model import Address
 from relive.session.modules import ModuleState
 
 
@@ -339,4 +339,3 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
 
 
 EMPTY_OBJECT = ElfObject.empty("(nothing)")
-__all__ = ["EMPTY_OBJECT", "Baseline", "Baselines", "Residence", "TlsPlace", "is_lto", "lto_refusal"]

@@ -16,7 +16,7 @@ from relive.build.units import Unit
 from relive.diff.atoms import Interner
 from relive.diff.compare import compare, everything_changed
 from relive.elf.object import ElfObject
-from relive.errors import FormatError, Refusal, RefusedError, ReliveError
+from relive.errors import FormatError, Refusal, RefusedError
 from relive.events import Notice, Reload, Status, Timings
 from relive.host.compiler import Compiled, CompilePool
 from relive.host.demangle import qualified_name
@@ -519,6 +519,3 @@ def _modified(path: str) -> float:
         return os.stat(path).st_mtime
     except OSError:
         return 0.0
-
-
-__all__ = ["Engine", "Prepared", "ReliveError"]

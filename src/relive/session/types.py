@@ -332,6 +332,3 @@ def _signatures(comparison: Comparison, before: DebugInfo, after: DebugInfo, ver
         second = after.function_at(int(new.section[atom]), int(new.start[atom]))
         if first is not None and second is not None and not second.is_lambda and first.signature != second.signature:
             verdict.new_signatures.add(name)
-
-
-__all__ = ["Sequence", "TypeCheck", "Verdict"]
