@@ -37,3 +37,9 @@ def doom_tree() -> Iterator[Tree]:
 def teeworlds_tree() -> Iterator[Tree]:
     with checkout("teeworlds") as tree:
         yield tree
+
+
+@pytest.fixture
+def openttd_tree() -> Iterator[Tree]:
+    with checkout("openttd") as tree:
+        yield tree

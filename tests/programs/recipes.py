@@ -111,4 +111,24 @@ TEEWORLDS = Recipe(
     links=(("build/data/maps", "data/maps"),),
 )
 
-RECIPES = {recipe.name: recipe for recipe in (REDIS, MEMCACHED, LUA, CHOCOLATE_DOOM, TEEWORLDS)}
+OPENTTD = Recipe(
+    name="openttd",
+    source_package="openttd",
+    steps=(
+        Step(
+            (
+                *("cmake", "-G", "Ninja", "-S", ".", "-B", "build", "-DCMAKE_BUILD_TYPE=Debug"),
+                *("-DCMAKE_CXX_FLAGS_DEBUG=-g -O0", "-DOPTION_DEDICATED=ON", "-DOPTION_USE_ASSERTS=ON"),
+                "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON",
+            )
+        ),
+        Step(("ninja", "-j2", "-C", "build", "openttd")),
+    ),
+    build_dir="build",
+    executable="build/openttd",
+    rebuild=Step(("ninja", "-j2", "-C", "build", "openttd")),
+    # Without graphics the game does not start, though nobody looks at them.
+    links=(("build/baseset/opengfx", "/usr/share/games/openttd/baseset/opengfx"),),
+)
+
+RECIPES = {recipe.name: recipe for recipe in (REDIS, MEMCACHED, LUA, CHOCOLATE_DOOM, TEEWORLDS, OPENTTD)}
