@@ -30,6 +30,7 @@ from relive.build.command import (
     rewrite,
     rewrite_for_dependencies,
 )
+from relive.build.parts import preprocess_command
 from relive.build.units import Unit
 from relive.errors import StorageError
 from relive.host.precompiled import precompiled_headers
@@ -58,6 +59,19 @@ class Compiled:
     command: tuple[str, ...]
     started_ns: int = 0
     """`time.time_ns` just before the compiler started: inputs changed since then may not be in the object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A compilation that is not the unit's own (see `relive.build.parts`)."""
+
+    unit: Unit
+    build: Callable[[str, str, str], tuple[str, ...]]
+    """(path of `text`, output, depfile) → command."""
+    text: bytes | None = None
+    """Source that is written for the compiler; None: `build` names its own."""
+    suffix: str = ".o"
+    """Of the output."""
 
 
 @dataclass(slots=True)
@@ -101,6 +115,25 @@ class CompilePool:
         then."""
         return self._run(units, tuple(extra_flags), cancelled, dependencies=False)
 
+    def parts(
+        self, parts: Sequence[Part], *, cancelled: Callable[[], bool] = lambda: False, background: bool = False
+    ) -> list[Compiled]:
+        """Runs compilations of parts; the output of each is in ``object``. Superseded as `compile`. ``background``:
+        with low priority."""
+        return self._run(parts, (), cancelled, dependencies=False, background=background)
+
+    def preprocess(
+        self, unit: Unit, *, cancelled: Callable[[], bool] = lambda: False, background: bool = False
+    ) -> Compiled:
+        """The unit's text after its preprocessor in ``object``: line markers and macro definitions kept."""
+        arguments, directory = unit.command.arguments, unit.command.directory
+
+        def build(_text: str, output: str, depfile: str) -> tuple[str, ...]:
+            forced = self._wrap_precompiled(unit)
+            return preprocess_command(arguments, directory, unit.source, output=output, depfile=depfile, forced=forced)
+
+        return self.parts([Part(unit, build, suffix=".i")], cancelled=cancelled, background=background)[0]
+
     def dependencies(self, unit: Unit, *, cancelled: Callable[[], bool] = lambda: False) -> str:
         """A depfile made by a run of the preprocessor, for units whose build left none; "" when it fails."""
         return self._run([unit], (), cancelled, dependencies=True)[0].depfile
@@ -110,7 +143,13 @@ class CompilePool:
         return [one.depfile for one in self._run(units, (), cancelled, dependencies=True)]
 
     def _run(
-        self, units: Sequence[Unit], extra: tuple[str, ...], cancelled: Callable[[], bool], *, dependencies: bool
+        self,
+        units: Sequence[Unit | Part],
+        extra: tuple[str, ...],
+        cancelled: Callable[[], bool],
+        *,
+        dependencies: bool,
+        background: bool = False,
     ) -> list[Compiled]:
         results: dict[int, Compiled] = {}
         waiting = deque(enumerate(units))
@@ -123,7 +162,7 @@ class CompilePool:
                     raise Superseded
                 while waiting and len(running) < self.jobs:
                     index, unit = waiting.popleft()
-                    begun = self._start(index, unit, extra, dependencies)
+                    begun = self._start(index, unit, extra, dependencies, background)
                     if isinstance(begun, Compiled):
                         results[index] = begun
                         continue
@@ -145,16 +184,24 @@ class CompilePool:
             raise
         return [results[index] for index in range(len(units))]
 
-    def _start(self, index: int, unit: Unit, extra: tuple[str, ...], dependencies: bool) -> _Job | Compiled:
+    def _start(
+        self, index: int, what: Unit | Part, extra: tuple[str, ...], dependencies: bool, background: bool
+    ) -> _Job | Compiled:
+        unit, part = (what.unit, what) if isinstance(what, Part) else (what, None)
         name = f"{os.getpid()}-{next(self._numbers)}-{unit.key}"
-        output = None if dependencies else self.workdir / f"{name}.o"
+        output = None if dependencies else self.workdir / f"{name}{part.suffix if part else '.o'}"
         depfile = self.workdir / f"{name}.d"
         arguments, directory = unit.command.arguments, unit.command.directory
         started, started_ns = time.monotonic(), time.time_ns()
         command: tuple[str, ...] = arguments
         try:
             wrappers = self._wrap_precompiled(unit)
-            if output is None:
+            if part is not None:
+                text = self.workdir / f"{name}.text"
+                if part.text is not None:
+                    text.write_bytes(part.text)
+                command = part.build(str(text), str(output), str(depfile))
+            elif output is None:
                 command = rewrite_for_dependencies(
                     arguments, directory, unit.source, depfile=str(depfile), forced=wrappers
                 )
@@ -187,6 +234,10 @@ class CompilePool:
             return Compiled(unit, False, b"", message, "", time.monotonic() - started, command, started_ns)
         finally:
             os.close(write_end)
+        if background:
+            # The compiler's driver has hardly begun; what it starts inherits the priority.
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, process.pid, 10)
         fcntl.fcntl(pipe, fcntl.F_SETFL, os.O_NONBLOCK)
         pidfd = os.pidfd_open(process.pid)
         return _Job(index, unit, command, output, depfile, wrappers, started, started_ns, process, pidfd, pipe)
