@@ -114,6 +114,15 @@ def everything_changed(old: Atoms, new: Atoms) -> Comparison:
     )
 
 
+def same_meaning(
+    old: Atoms, before: int, new: Atoms, after: int, old_tables: dict[int, int], new_tables: dict[int, int]
+) -> bool:
+    """Whether two atoms mean the same, exception tables (`Atoms.exception_tables`) included."""
+    if not _equal(old, before, new, after):
+        return False
+    return new.kind[after] != TEXT or _same_table(old, old_tables.get(before), new, new_tables.get(after))
+
+
 def _label_owners(new: Atoms, differing: list[int]) -> list[int]:
     """Functions into which a table for computed goto leads that differs: the table alone cannot be replaced."""
     owners: dict[int, None] = {}

@@ -1,0 +1,133 @@
+"""A part of a unit compared with the whole: the object of a few functions against what runs.
+
+Fast reloads compile the edited functions alone (`relive.source`). Such an object holds them, and whatever else the
+compiler had to emit beside them: inline functions, variables of the text before them, initialisers. Only the edited
+functions may differ; anything else that does is a doubt, and the whole unit is compiled instead. What the object does
+not hold is as it was.
+
+The baseline stays the last whole object; newer code of single functions is kept beside it (`Newer`) until a whole
+object replaces both. A comparison with a baseline like that must look at the newer code where there is some:
+`with_newer`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from relive.diff.atoms import Atoms, Kind
+from relive.diff.compare import Comparison, same_meaning
+from relive.diff.initialisers import is_initialiser
+from relive.elf.object import ElfObject
+
+_INTERNAL = re.compile(rb"L(?=\d)")
+_PLAIN = {int(Kind.DATA), int(Kind.TLS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Newer:
+    """Code of a function that is newer than the baseline's object."""
+
+    atoms: Atoms
+    atom: int
+
+
+class Doubt(Exception):  # noqa: N818  (not an error: the whole unit is compiled instead)
+    """Why the object of a part cannot be used; the message is for people."""
+
+
+def with_internal_names(obj: ElfObject, whole: Atoms) -> ElfObject:
+    """A part's object that refers to the internal functions and variables of its unit by their real names. gcc spells
+    a static function that is declared but not defined as if it were external: `_Z6helperi` for what the unit calls
+    `_ZL6helperi`."""
+    internal = {}
+    for name in whole.by_name:
+        if name.startswith(b"_Z") and _INTERNAL.search(name) and not whole.is_global[whole.by_name[name]]:
+            internal[_INTERNAL.sub(b"", name, count=1)] = name
+    names = list(obj.symbol_names)
+    undefined = (obj.symbol_sections == 0).tolist()
+    found = False
+    for index, name in enumerate(names):
+        if undefined[index] and name in internal and name not in whole.by_name:
+            names[index] = internal[name]
+            found = True
+    return replace(obj, symbol_names=names) if found else obj
+
+
+def compare_part(
+    old: Atoms, part: Atoms, newer: Mapping[bytes, Newer], is_edited: Callable[[bytes], bool], *, numbered: bool
+) -> Comparison:
+    """Compares the object of a part with the unit it belongs to. `is_edited`: whether a symbol belongs to an edited
+    function. `numbered`: whether the language numbers a function's statics over the unit (C). Raises Doubt."""
+    same: set[int] = set()
+    changed: list[int] = []
+    resized: list[int] = []
+    added: list[int] = []
+    counterpart: dict[int, int] = {}
+    old_tables, new_tables = old.exception_tables(), part.exception_tables()
+    for atom, name in enumerate(part.names):
+        if name is None:
+            continue
+        before = next((b for n in part.own_names.get(atom, (name,)) if (b := old.by_name.get(n)) is not None), None)
+        kind = int(part.kind[atom])
+        if before is None:
+            _check_added(part, atom, name, is_edited, numbered)
+            added.append(atom)
+            continue
+        counterpart[atom] = before
+        if kind in _PLAIN:
+            # What the text before the functions defines is bound to what lives; only the edit may resize its own.
+            if part.size(atom) != old.size(before) and is_edited(name):
+                resized.append(atom)
+            else:
+                same.add(atom)
+        elif is_initialiser(name):
+            same.add(atom)
+        else:
+            known = newer.get(name)
+            if known is not None:
+                equal = same_meaning(known.atoms, known.atom, part, atom, known.atoms.exception_tables(), new_tables)
+            else:
+                equal = same_meaning(old, before, part, atom, old_tables, new_tables)
+            if equal:
+                same.add(atom)
+            elif not is_edited(name):
+                raise Doubt(f"{name.decode('utf-8', 'replace')} differs although it was not edited")
+            else:
+                changed.append(atom)
+    return Comparison(old, part, frozenset(same), tuple(changed), (), tuple(resized), tuple(added), (), counterpart)
+
+
+def _check_added(part: Atoms, atom: int, name: bytes, is_edited: Callable[[bytes], bool], numbered: bool) -> None:
+    shown = name.decode("utf-8", "replace")
+    if int(part.kind[atom]) in _PLAIN:
+        if numbered and b"." in name:
+            raise Doubt(f"{shown} is a new static of a function: only the whole unit tells its number")
+        return
+    if part.is_global[atom] and not is_edited(name) and not _is_weak(part, atom):
+        raise Doubt(f"{shown} is new")
+
+
+def _is_weak(atoms: Atoms, atom: int) -> bool:
+    return all(int(atoms.object.symbols["info"][i]) >> 4 != 1 for i in atoms.aliases.get(atom, ()))
+
+
+def with_newer(comparison: Comparison, newer: Mapping[bytes, Newer]) -> Comparison:
+    """A comparison of whole objects, for a unit of which some functions run newer code than the old object's."""
+    if not newer:
+        return comparison
+    new = comparison.new
+    same, changed = set(comparison.same), dict.fromkeys(comparison.changed)
+    tables = new.exception_tables()
+    added = list(comparison.added)
+    for name, known in newer.items():
+        atom = new.by_name.get(name)
+        if atom is None:
+            continue
+        if same_meaning(known.atoms, known.atom, new, atom, known.atoms.exception_tables(), tables):
+            changed.pop(atom, None)
+            same.add(atom)
+        elif atom not in added:
+            same.discard(atom)
+            changed[atom] = None
+    return replace(comparison, same=frozenset(same), changed=tuple(changed))
