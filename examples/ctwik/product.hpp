@@ -1,0 +1,6 @@
+#pragma once
+
+class Product {
+public:
+    int aa;
+};
