@@ -71,7 +71,7 @@ class Part:
     text: bytes | None = None
     """Source that is written for the compiler; None: `build` names its own."""
     suffix: str = ".o"
-    """Of the output."""
+    """Of the output that is read back; "" when `build` names an output of its own."""
 
 
 @dataclass(slots=True)
@@ -189,7 +189,8 @@ class CompilePool:
     ) -> _Job | Compiled:
         unit, part = (what.unit, what) if isinstance(what, Part) else (what, None)
         name = f"{os.getpid()}-{next(self._numbers)}-{unit.key}"
-        output = None if dependencies else self.workdir / f"{name}{part.suffix if part else '.o'}"
+        suffix = part.suffix if part else "" if dependencies else ".o"
+        output = self.workdir / f"{name}{suffix}" if suffix else None
         depfile = self.workdir / f"{name}.d"
         arguments, directory = unit.command.arguments, unit.command.directory
         started, started_ns = time.monotonic(), time.time_ns()
