@@ -8,7 +8,9 @@ Source: gABI chapter 4; psABI section 4.2 for x86-64."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +41,60 @@ RELOCATION_DTYPE = np.dtype(
 )
 
 
+class Names(Sequence[bytes]):
+    """Names by index, each cut out of the file when it is asked for: most of ten thousand never are."""
+
+    def __init__(self, data: bytes, start: int, size: int, offsets: npt.NDArray[np.uint32]) -> None:
+        """`start`, `size`: the string table in the file; `offsets`: of each name in the table."""
+        self.start, self.end = start, start + size
+        self._data, self._offsets = data, offsets
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        if isinstance(index, slice):
+            return list(self._cut(self._offsets[index].tolist()))
+        return self._at(int(self._offsets[index]))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._cut(self._offsets.tolist())
+
+    def _cut(self, offsets: list[int]) -> Iterator[bytes]:
+        return map(self._at, offsets)
+
+    def _at(self, offset: int) -> bytes:
+        first = self.start + offset
+        end = self._data.find(b"\0", first, self.end)
+        return self._data[first:end] if end >= 0 else b""
+
+
+class Texts(Sequence[str]):
+    """The same as text."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [name.decode("utf-8", "replace") for name in self.names[index]]
+        return self.names[index].decode("utf-8", "replace")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("utf-8", "replace") for name in self.names)
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ElfObject:
     """One relocatable object. Index 0 of `sections` and `symbols` is the null entry, as in the file."""
@@ -46,11 +102,11 @@ class ElfObject:
     path: str
     data: bytes
     sections: npt.NDArray[np.void]
-    section_names: list[str]
+    section_names: Sequence[str]
     symbols: npt.NDArray[np.void]
     symbol_sections: npt.NDArray[np.uint32]
     """Section index of each symbol, with SHN_XINDEX resolved; special indices (ABS, COMMON) as in the file."""
-    symbol_names: list[bytes]
+    symbol_names: Sequence[bytes]
 
     @classmethod
     def empty(cls, path: str) -> ElfObject:
@@ -81,8 +137,7 @@ class ElfObject:
         ends = sections["offset"] + np.where(sections["type"] == c.SHT_NOBITS, 0, sections["size"])
         if int(ends.max()) > len(data) or bool((ends < sections["offset"]).any()):
             raise FormatError(f"{path}: truncated: a section ends beyond the file", "compile it again")
-        names = _slice(data, sections[names_index])
-        section_names = [_string(names, offset).decode("utf-8", "replace") for offset in sections["name"].tolist()]
+        section_names = Texts(_names(data, sections[names_index], sections["name"]))
         symbols, symbol_sections, symbol_names = _symbols(data, path, sections)
         return cls(path, data, sections, section_names, symbols, symbol_sections, symbol_names)
 
@@ -132,6 +187,13 @@ class ElfObject:
             raise FormatError(f"{self.path}: a relocation lies outside its section")
         return result
 
+    def has_section(self, prefix: str) -> bool:
+        """Whether the name of a section begins so."""
+        names = self.section_names
+        if isinstance(names, Texts) and self.data.find(prefix.encode(), names.names.start, names.names.end) < 0:
+            return False
+        return any(name.startswith(prefix) for name in names)
+
     def section_index(self, name: str) -> int | None:
         """Index of the first section of that name."""
         try:
@@ -152,7 +214,7 @@ def _sections(data: bytes, path: str, table: int, entry_size: int, count: int) -
 
 def _symbols(
     data: bytes, path: str, sections: npt.NDArray[np.void]
-) -> tuple[npt.NDArray[np.void], npt.NDArray[np.uint32], list[bytes]]:
+) -> tuple[npt.NDArray[np.void], npt.NDArray[np.uint32], Sequence[bytes]]:
     rows = np.flatnonzero(sections["type"] == c.SHT_SYMTAB)
     if not len(rows):
         return np.zeros(1, SYMBOL_DTYPE), np.zeros(1, np.uint32), [b""]
@@ -171,9 +233,7 @@ def _symbols(
     plain = (symbols["shndx"] < c.SHN_LORESERVE) | (symbols["shndx"] == c.SHN_XINDEX)
     if bool((where[plain] >= len(sections)).any()):
         raise FormatError(f"{path}: a symbol lies in a section that does not exist")
-    strings = _slice(data, sections[int(sections["link"][index])])
-    names = [_string(strings, offset) for offset in symbols["name"].tolist()]
-    return symbols, where, names
+    return symbols, where, _names(data, sections[int(sections["link"][index])], symbols["name"])
 
 
 def _slice(data: bytes, header: np.void) -> bytes:
@@ -183,6 +243,6 @@ def _slice(data: bytes, header: np.void) -> bytes:
     return data[start : start + int(header["size"])]
 
 
-def _string(table: bytes, offset: int) -> bytes:
-    end = table.find(b"\0", offset)
-    return table[offset:end] if end >= 0 else b""
+def _names(data: bytes, header: np.void, offsets: npt.NDArray[np.uint32]) -> Names:
+    stored = header["type"] != c.SHT_NOBITS
+    return Names(data, int(header["offset"]) if stored else 0, int(header["size"]) if stored else 0, offsets)
