@@ -22,6 +22,7 @@ VERBS = {
     "restart": "end the program and start it anew",
     "status": "what is live, queued, refused",
     "explain": "why something was reloaded or not; what a refusal code means",
+    "build": "quick build: put what was edited into the linked program, without the linker",
     "doctor": "check machine, build and program",
     "demo": "build a small program, run it, edit it live",
 }

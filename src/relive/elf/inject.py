@@ -1,0 +1,570 @@
+"""New segments in a linked file: what is copied from the old file, and what is written beside it.
+
+Theory of operation. Nothing that the program has at an address is moved, except small tables that grew. Two segments
+come behind the last one, in memory and in the file:
+
+```
+file  │ loaded part of the linked file, as it was: patched in place (jumps, constants, .dynamic, program headers)
+      │ new data    R W   GOT, constants with pointers (position-independent files), variables; zeros behind
+      │ new code    R E   code, constants, .eh_frame · .rela.dyn and .eh_frame_hdr, grown · .interp and notes, if moved
+      │ .debug_*, .comment, .symtab, .strtab, .shstrtab: each one followed by what is added to it
+      └ section headers
+```
+
+The program header table stays where it is, because `strip` and `objcopy` put it behind the file header whatever the
+file says. Two more headers find room there: PT_GNU_PROPERTY and the note that only it needs are given up (without them
+the kernel and ld.so merely do not switch a shadow stack on); if that is not enough, `.interp` and the notes behind the
+table move into the new segment; if even that is not enough, the other PT_NOTEs are given up.
+
+The result is a list of copies and writes, so that whoever has the file can let the kernel copy what is most of it. All
+addresses are the file's virtual addresses. Sources: gABI chapters 4 and 5, LSB Core 10.6.2 (.eh_frame_hdr)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from relive.elf import constants as c
+from relive.elf.dynamic import RELA
+from relive.elf.headers import ElfFile, ProgramHeader, Section
+from relive.elf.symbols import SYMBOL
+from relive.errors import FormatError
+
+PAGE = 4096
+NEW_SECTIONS = (".relive.data", ".relive.bss", ".relive.text", ".relive.rodata", ".relive.eh_frame")
+
+_PHDR = struct.Struct("<IIQQQQQQ")
+_SHDR = struct.Struct("<IIQQQQIIQQ")
+_DYN = struct.Struct("<qQ")
+_BIG = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class NewSymbol:
+    """A row for `.symtab`."""
+
+    name: bytes
+    address: int
+    size: int
+    info: int
+    other: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """What is added to a file, complete and relocated but for what the dynamic linker does."""
+
+    data_base: int
+    """Page-aligned address of the writable segment."""
+    data: bytes
+    data_memory: int
+    """Its size in memory; what the file does not have are zeros."""
+    code_base: int
+    """Page-aligned address of the other segment, above the first."""
+    code: bytes
+    parts: tuple[tuple[str, int, int], ...]
+    """(name in `NEW_SECTIONS`, address, size) of the pieces of `code`, in order and without gaps."""
+    stores: tuple[tuple[int, bytes], ...] = ()
+    """(address, bytes) written over what the file has."""
+    relocations: tuple[tuple[int, int, int, int], ...] = ()
+    """(address, type, row of .dynsym, addend) for the dynamic linker."""
+    cleared: tuple[tuple[int, int], ...] = ()
+    """(address, size) of memory whose old dynamic relocations do not count any more."""
+    canonical: tuple[tuple[int, int], ...] = ()
+    """(row of .dynsym, address): functions of libraries that from now on have their address here."""
+    unwind: tuple[tuple[int, int], ...] = ()
+    """(first instruction, FDE) addresses."""
+    symbols: tuple[NewSymbol, ...] = ()
+    renewed: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """Row of `.symtab` → (address, size) of its new code."""
+    debug: Mapping[str, bytes] = field(default_factory=dict)
+    """What is appended to sections without address."""
+    debug_stores: tuple[tuple[str, int, bytes], ...] = ()
+    """(section, offset, bytes) written over debug sections."""
+    identity: bytes = b""
+    """Different for each content; goes into the build-id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """How the new file is made of the old one."""
+
+    size: int
+    copies: tuple[tuple[int, int, int], ...]
+    """(to, from, size); neither overlaps another."""
+    writes: tuple[tuple[int, bytes], ...]
+    """(at, bytes), done behind the copies in this order."""
+
+
+def free_address(elf: ElfFile) -> int:
+    """The first page behind everything that the file maps."""
+    return _align(max(s.vaddr + s.memsz for s in elf.segments), PAGE)
+
+
+def rewrite(elf: ElfFile, addition: Addition) -> Rewrite:
+    """The file with the addition. FormatError: this file has no room for it, or is built in a way not known here."""
+    work = _Work(elf, addition)
+    work.place_data()
+    work.patch_loaded()
+    work.grow_relocations()
+    work.grow_unwind_table()
+    work.place_headers()
+    work.place_code()
+    work.add_symbols()
+    work.place_rest()
+    return work.done()
+
+
+class _Work:
+    """The growing list of copies and writes. Steps run in the order of `rewrite`, each once."""
+
+    def __init__(self, elf: ElfFile, addition: Addition) -> None:
+        self.elf = elf
+        self.add = addition
+        self.copies: list[tuple[int, int, int]] = []
+        self.writes: list[tuple[int, bytes]] = []
+        self.code = bytearray(addition.code)
+        self.loaded_end = max(s.offset + s.filesz for s in elf.segments)
+        self.copies.append((0, 0, self.loaded_end))
+        self.end = self.loaded_end
+        self.headers: list[ProgramHeader] = [h for h in elf.program_headers if h.type != c.PT_NULL]
+        self.sections: list[Section] = list(elf.sections)
+        self.new_sections: list[Section] = []
+        self.shifted: dict[int, int] = {}
+        """Section index → by how much its address moved."""
+        self.growth: dict[int, bytes] = {}
+        """Section index → what is appended to it."""
+        self.extra: list[tuple[Section, bytes]] = []
+        """New sections without address."""
+
+    # --- the loaded part -----------------------------------------------------------------------------------------
+
+    def place_data(self) -> None:
+        add = self.add
+        if not add.data_memory:
+            return
+        offset = self._congruent(self.end, add.data_base, PAGE)
+        self.end = offset + len(add.data)
+        self.writes.append((offset, add.data))
+        self.headers.append(
+            ProgramHeader(
+                c.PT_LOAD, c.PF_R | c.PF_W, offset, add.data_base, len(add.data), add.data_memory, PAGE
+            )
+        )  # fmt: skip
+        flags = c.SHF_ALLOC | c.SHF_WRITE
+        if add.data:
+            self._section(".relive.data", c.SHT_PROGBITS, flags, add.data_base, offset, len(add.data), 16)
+        if add.data_memory > len(add.data):
+            start, size = add.data_base + len(add.data), add.data_memory - len(add.data)
+            self._section(".relive.bss", c.SHT_NOBITS, flags, start, self.end, size, 1)
+
+    def patch_loaded(self) -> None:
+        for address, content in self.add.stores:
+            self.writes.append((self._file_offset(address, len(content)), content))
+        if self.add.canonical:
+            table = next((s for s in self.sections if s.type == c.SHT_DYNSYM), None)
+            if table is None:
+                raise FormatError(f"{self.elf.path}: has no .dynsym")
+            for row, address in self.add.canonical:
+                self.writes.append((table.offset + row * c.SYM_SIZE + 8, struct.pack("<Q", address)))
+        note = self.elf.section_named(".note.gnu.build-id")
+        if note is not None and note.size > 16:
+            content = bytes(self.elf.content(note))
+            self.writes.append((note.offset + 16, self.build_id(content[16:])))
+
+    def build_id(self, old: bytes) -> bytes:
+        """An id of the same length for the new content."""
+        import hashlib
+
+        return hashlib.blake2b(old + self.add.identity, digest_size=min(64, len(old))).digest().ljust(len(old), b"\0")
+
+    # --- tables that grow ----------------------------------------------------------------------------------------
+
+    def grow_relocations(self) -> None:
+        add = self.add
+        if not add.relocations and not add.cleared:
+            return
+        dynamic, entries = self._dynamic()
+        named = {tag: (at, value) for at, tag, value in entries}
+        if c.DT_RELR in named and add.cleared:
+            raise FormatError(f"{self.elf.path}: constants in a file with packed relocations (DT_RELR) change")
+        old = np.zeros(0, RELA)
+        if c.DT_RELA in named:
+            old = np.frombuffer(self.elf.read(named[c.DT_RELA][1], named[c.DT_RELASZ][1]), RELA)
+        kept = old
+        for address, size in add.cleared:
+            kept = kept[(kept["offset"] < address) | (kept["offset"] >= address + size)]
+        if not add.relocations and len(kept) == len(old):
+            return
+        if not dynamic:
+            raise FormatError(f"{self.elf.path}: a static program has no dynamic relocations")
+        fresh = np.array(
+            [(at, row << 32 | kind, addend) for at, kind, row, addend in add.relocations], RELA
+        ) if add.relocations else np.zeros(0, RELA)  # fmt: skip
+        table = np.concatenate([kept, fresh])
+        kind = table["info"] & np.uint64(0xFFFFFFFF)
+        # RELATIVE first (DT_RELACOUNT counts them), IRELATIVE last: resolvers may use what the others set
+        rank = np.where(kind == c.R_X86_64_RELATIVE, 0, np.where(kind == c.R_X86_64_IRELATIVE, 2, 1))
+        table = table[np.argsort(rank, kind="stable")]
+        address = self._append(table.tobytes(), 8)
+        changes = {
+            c.DT_RELA: address, c.DT_RELASZ: len(table) * c.RELA_SIZE, c.DT_RELAENT: c.RELA_SIZE,
+            c.DT_RELACOUNT: int((rank == 0).sum()),
+        }  # fmt: skip
+        missing = [tag for tag in (c.DT_RELA, c.DT_RELASZ, c.DT_RELAENT) if tag not in named]
+        free = entries[-1][0] + _DYN.size if entries else dynamic[0]
+        if missing and free + (len(missing) + 1) * _DYN.size > dynamic[0] + dynamic[1]:
+            raise FormatError(f"{self.elf.path}: no room in .dynamic for a table of relocations")
+        for tag, value in changes.items():
+            if tag in named:
+                self.writes.append((named[tag][0] + 8, struct.pack("<Q", value)))
+            elif tag in missing:
+                self.writes.append((free, _DYN.pack(tag, value)))
+                free += _DYN.size
+        section = next((s for s in self.sections if s.type == c.SHT_RELA and s.flags & c.SHF_ALLOC
+                        and s.address == named.get(c.DT_RELA, (0, -1))[1]), None)  # fmt: skip
+        self._moved(section, address, len(table) * c.RELA_SIZE)
+
+    def _dynamic(self) -> tuple[tuple[int, int], list[tuple[int, int, int]]]:
+        """((file offset, size) of PT_DYNAMIC, [(file offset, tag, value)])."""
+        for header in self.elf.program_headers:
+            if header.type == c.PT_DYNAMIC:
+                entries = []
+                for at in range(header.offset, header.offset + header.filesz - 15, _DYN.size):
+                    tag, value = _DYN.unpack_from(self.elf.data, at)
+                    if tag == c.DT_NULL:
+                        break
+                    entries.append((at, tag, value))
+                return (header.offset, header.filesz), entries
+        return (0, 0), []
+
+    def grow_unwind_table(self) -> None:
+        if not self.add.unwind:
+            return
+        place = next((i for i, h in enumerate(self.headers) if h.type == c.PT_GNU_EH_FRAME), None)
+        if place is None:
+            raise FormatError(f"{self.elf.path}: has no .eh_frame_hdr", "link it without --no-eh-frame-hdr")
+        header = self.headers[place]
+        content = bytes(self.elf.data[header.offset : header.offset + header.filesz])
+        if content[:4] != b"\x01\x1b\x03\x3b":
+            raise FormatError(f"{self.elf.path}: its .eh_frame_hdr has an encoding that is not known")
+        pointer, count = struct.unpack_from("<iI", content, 4)
+        old = np.frombuffer(content, "<i4", 2 * count, 12).reshape(-1, 2).astype(np.int64) + header.vaddr
+        rows = np.concatenate([old, np.array(self.add.unwind, np.int64).reshape(-1, 2)])
+        rows = rows[np.argsort(rows[:, 0], kind="stable")]
+        size = 12 + 8 * len(rows)
+        address = self._append(bytes(size), 8)
+        rows -= address
+        if int(rows.min()) < -(1 << 31):
+            raise FormatError(f"{self.elf.path}: unwind records lie more than 2 GB from their table")
+        head = content[:4] + struct.pack("<iI", pointer + header.vaddr - address, len(rows))
+        at = address - self.add.code_base
+        self.code[at : at + size] = head + rows.astype("<i4").tobytes()
+        self.headers[place] = replace(header, vaddr=address, filesz=size, memsz=size, offset=-1)
+        self._moved(self.elf.section_named(".eh_frame_hdr"), address, size)
+
+    # --- program headers -----------------------------------------------------------------------------------------
+
+    def place_headers(self) -> None:
+        """Finds room for the new program headers; what moves for it goes into the code segment."""
+        table = struct.unpack_from("<Q", self.elf.data, 32)[0]
+        wanted = len(self.headers) + (1 if self._has_code() else 0)
+        run = self._movable(table + c.PHDR_SIZE * len(self.elf.program_headers))
+        if wanted > self._capacity(table, ()):
+            wanted -= self._give_up(wanted - self._capacity(table, ()), lambda h: h.type == c.PT_GNU_PROPERTY)
+            wanted -= self._give_up(wanted - self._capacity(table, ()), self._is_property_note)
+        if wanted > self._capacity(table, ()) and run:
+            wanted += 0 if self._has_code() else 1
+            self._move(run)
+        else:
+            run = ()
+        wanted -= self._give_up(wanted - self._capacity(table, run), lambda h: h.type == c.PT_NOTE)
+        if wanted > self._capacity(table, run):
+            raise FormatError(f"{self.elf.path}: no room for more program headers")
+        if self._has_code():
+            size = len(self.code)
+            self.headers.append(ProgramHeader(c.PT_LOAD, c.PF_R | c.PF_X, -1, self.add.code_base, size, size, PAGE))
+        self._table = table
+
+    def _has_code(self) -> bool:
+        return bool(self.code)
+
+    def _capacity(self, table: int, moved: Sequence[Section]) -> int:
+        gone = {s.index for s in moved}
+        following = [
+            s.offset
+            for s in self.elf.sections
+            if s.offset > table and s.size and s.type not in (c.SHT_NULL, c.SHT_NOBITS) and s.index not in gone
+        ]
+        following += [h.offset for h in self.elf.segments if h.offset > table]
+        return (min(following, default=table) - table) // c.PHDR_SIZE
+
+    def _movable(self, end: int) -> tuple[Section, ...]:
+        """`.interp` and the notes that directly follow the table."""
+        run: list[Section] = []
+        for section in sorted((s for s in self.elf.sections if s.offset >= end and s.size), key=lambda s: s.offset):
+            note = section.type == c.SHT_NOTE and section.flags & c.SHF_ALLOC
+            if not note and section.name != ".interp":
+                break
+            run.append(section)
+        return tuple(run)
+
+    def _give_up(self, count: int, which: object) -> int:
+        """Drops up to `count` headers; how many."""
+        dropped = 0
+        for header in [h for h in self.headers if callable(which) and which(h)][::-1]:
+            if dropped < count:
+                self.headers.remove(header)
+                dropped += 1
+        return dropped
+
+    def _is_property_note(self, header: ProgramHeader) -> bool:
+        note = self.elf.section_named(".note.gnu.property")
+        return (
+            header.type == c.PT_NOTE and note is not None
+            and note.offset == header.offset and header.filesz <= note.size
+        )  # fmt: skip
+
+    def _move(self, run: Sequence[Section]) -> None:
+        low = min(s.offset for s in run)
+        high = max(s.offset + s.size for s in run)
+        start = run[0].address - (run[0].offset - low)
+        content = bytearray(self.elf.data[low:high])
+        # The build-id was renewed where it was.
+        for at, written in self.writes:
+            if low <= at < high:
+                content[at - low : at - low + len(written)] = written
+        self.writes = [(at, written) for at, written in self.writes if not low <= at < high]
+        address = self._append(bytes(content), 16, bias=start % 16)
+        for section in run:
+            self._moved(section, section.address - start + address, section.size)
+        for i, header in enumerate(self.headers):
+            if header.type in (c.PT_INTERP, c.PT_NOTE, c.PT_GNU_PROPERTY) and low <= header.offset < high:
+                self.headers[i] = replace(header, vaddr=header.vaddr - start + address, offset=-1)
+
+    def place_code(self) -> None:
+        """The code segment has its final size: where it goes in the file, and its sections."""
+        add = self.add
+        if self.code:
+            offset = self._congruent(self.end, add.code_base, PAGE)
+            self.code_offset = offset
+            self.end = offset + len(self.code)
+            self.writes.append((offset, bytes(self.code)))
+            for name, address, size in add.parts:
+                if size:
+                    flags = c.SHF_ALLOC | (c.SHF_EXECINSTR if name == ".relive.text" else 0)
+                    self._section(name, c.SHT_PROGBITS, flags, address, offset + address - add.code_base, size, 16)
+        for i, section in enumerate(self.sections):
+            if section.offset < 0:
+                self.sections[i] = replace(section, offset=self._in_code(section.address))
+        for i, header in enumerate(self.headers):
+            if header.offset < 0:
+                self.headers[i] = replace(header, offset=self._in_code(header.vaddr))
+        # The gABI wants segments ascending; PT_PHDR and PT_INTERP stay in front.
+        loads = sorted((h for h in self.headers if h.type == c.PT_LOAD), key=lambda h: h.vaddr)
+        first = next(i for i, h in enumerate(self.headers) if h.type == c.PT_LOAD)
+        front = [h for h in self.headers[:first] if h.type != c.PT_LOAD]
+        behind = [h for h in self.headers[first:] if h.type != c.PT_LOAD]
+        self.headers = [*front, *loads, *behind]
+        rows = bytearray()
+        size = len(self.headers) * c.PHDR_SIZE
+        for h in self.headers:
+            if h.type == c.PT_PHDR:
+                h = replace(h, filesz=size, memsz=size)
+            rows += _PHDR.pack(h.type, h.flags, h.offset, h.vaddr, h.vaddr, h.filesz, h.memsz, h.align)
+        self.writes.append((self._table, bytes(rows)))
+
+    def _in_code(self, address: int) -> int:
+        return self.code_offset + address - self.add.code_base
+
+    # --- symbols, debug information, section headers -------------------------------------------------------------
+
+    def add_symbols(self) -> None:
+        """A new `.symtab` (locals come first, so that rows must be inserted) and a longer `.strtab`."""
+        section = next(s for s in self.elf.sections if s.type == c.SHT_SYMTAB)
+        if any(
+            s.type in (c.SHT_RELA, c.SHT_GROUP) and not s.flags & c.SHF_ALLOC and s.link == section.index
+            for s in self.elf.sections
+        ):
+            raise FormatError(f"{self.elf.path}: was linked with --emit-relocs, which would go stale")
+        if any(s.type == c.SHT_SYMTAB_SHNDX for s in self.elf.sections):
+            raise FormatError(f"{self.elf.path}: has more sections than symbols can name")
+        table = self.elf.table(section, SYMBOL).copy()
+        for index, shift in self.shifted.items():
+            rows = table["shndx"] == index
+            table["value"][rows] += np.uint64(shift & 0xFFFFFFFFFFFFFFFF)
+        for row, (address, size) in self.add.renewed.items():
+            table["value"][row], table["size"][row] = address, size
+            table["shndx"][row] = self._section_index(address)
+        strings = bytearray()
+        start = self.sections[section.link].size
+        fresh = np.zeros(len(self.add.symbols), SYMBOL)
+        for place, symbol in enumerate(self.add.symbols):
+            where = self._section_index(symbol.address)
+            fresh[place] = (start + len(strings), symbol.info, symbol.other, where, symbol.address, symbol.size)
+            strings += symbol.name + b"\0"
+        local = (fresh["info"] >> 4) == c.STB_LOCAL
+        first = min(section.info, len(table))
+        # New local symbols go in front of those of crtstuff and of the linker itself, as rows of the last file would.
+        content = np.concatenate([table[:first], fresh[local], table[first:], fresh[~local]])
+        self.growth[section.link] = bytes(strings)
+        self._symtab = section.index, content.tobytes()
+        info = first + int(local.sum())
+        self.sections[section.index] = replace(self.sections[section.index], info=info, size=content.nbytes)
+
+    def _section_index(self, address: int) -> int:
+        count = len(self.elf.sections)
+        for i, section in enumerate(self.new_sections):
+            if section.address <= address < section.address + section.size:
+                return count + i
+        found = self.elf.section_of(address)
+        return found.index if found is not None else c.SHN_ABS
+
+    def place_rest(self) -> None:
+        """Everything without address behind the segments, each section followed by what is added to it."""
+        header = struct.unpack_from("<H", self.elf.data, 62)[0]
+        names_index = (
+            header if header != c.SHN_XINDEX else int(struct.unpack_from("<I", self.elf.data, self._shoff() + 40)[0])
+        )
+        debug = dict(self.add.debug)
+        for section in self.elf.sections:
+            if section.flags & c.SHF_ALLOC == 0 and section.name in debug:
+                self.growth[section.index] = self.growth.get(section.index, b"") + debug.pop(section.name)
+        for name, content in debug.items():
+            flags, entsize = (c.SHF_MERGE | c.SHF_STRINGS, 1) if name in (".debug_str", ".debug_line_str") else (0, 0)
+            self.extra.append((_section_row(name, c.SHT_PROGBITS, flags, 0, 0, len(content), 1, entsize), content))
+        tag = b"relive " + self.add.identity.hex().encode() + b"\0"
+        self.extra.append((_section_row(".relive.build", c.SHT_PROGBITS, 0, 0, 0, len(tag), 1), tag))
+        offsets = self._name_offsets(names_index)
+        for section in sorted(self.elf.sections, key=lambda s: s.offset):
+            if section.flags & c.SHF_ALLOC or section.type in (c.SHT_NULL, c.SHT_NOBITS):
+                continue
+            self._place_section(section)
+        rows: list[Section] = [*self.sections, *self.new_sections]
+        for section, content in self.extra:
+            offset = _align(self.end, max(1, section.align))
+            self.writes.append((offset, content))
+            self.end = offset + len(content)
+            rows.append(replace(section, offset=offset))
+        offset = _align(self.end, 8)
+        table = bytearray()
+        for i, section in enumerate(rows):
+            table += _SHDR.pack(
+                offsets[i], section.type, section.flags, section.address, section.offset, section.size,
+                section.link, section.info, section.align, section.entsize,
+            )  # fmt: skip
+        if len(rows) >= c.SHN_LORESERVE:
+            raise FormatError(f"{self.elf.path}: too many sections")
+        self.writes.append((offset, bytes(table)))
+        self.end = offset + len(table)
+        self.writes.append((40, struct.pack("<Q", offset)))
+        self.writes.append((56, struct.pack("<HHH", len(self.headers), c.SHDR_SIZE, len(rows))))
+
+    def _place_section(self, section: Section) -> None:
+        index = section.index
+        symtab, table = self._symtab
+        added = self.growth.get(index, b"")
+        if index == symtab:
+            offset = _align(self.end, 8)
+            self.writes.append((offset, table))
+            self.sections[index] = replace(self.sections[index], offset=offset)
+            self.end = offset + len(table)
+            return
+        if section.offset + section.size <= self.loaded_end and not added:
+            return
+        align = max(1, section.align)
+        # Whole blocks at the same place in their page can be shared between the files, where the file system can.
+        offset = self._congruent(self.end, section.offset, PAGE) if section.size > _BIG else _align(self.end, align)
+        self.copies.append((offset, section.offset, section.size))
+        for name, at, content in self.add.debug_stores:
+            if name == section.name:
+                self.writes.append((offset + at, content))
+        if added:
+            self.writes.append((offset + section.size, added))
+        size = section.size + len(added)
+        self.sections[index] = replace(self.sections[index], offset=offset, size=size)
+        self.end = offset + size
+
+    def _shoff(self) -> int:
+        return int(struct.unpack_from("<Q", self.elf.data, 40)[0])
+
+    def _name_offsets(self, names_index: int) -> list[int]:
+        """sh_name of every section, old and new; the names that are new are added to the table."""
+        shoff = self._shoff()
+        old = [
+            struct.unpack_from("<I", self.elf.data, shoff + i * c.SHDR_SIZE)[0] for i in range(len(self.elf.sections))
+        ]
+        if not 0 < names_index < len(self.elf.sections):
+            raise FormatError(f"{self.elf.path}: has no names of sections")
+        start = self.elf.sections[names_index].size + len(self.growth.get(names_index, b""))
+        names = bytearray()
+        for section in [*self.new_sections, *(s for s, _ in self.extra)]:
+            old.append(start + len(names))
+            names += section.name.encode() + b"\0"
+        for i, section in enumerate(self.elf.sections):
+            if section.name == ".gdb_index" and self.add.debug:
+                # It knows nothing of the new units, and gdb would believe it.
+                old[i] = start + len(names)
+                names += b".gdb_index.stale\0"
+        self.growth[names_index] = self.growth.get(names_index, b"") + bytes(names)
+        return old
+
+    def done(self) -> Rewrite:
+        return Rewrite(self.end, tuple(self.copies), tuple(self.writes))
+
+    # --- small steps ---------------------------------------------------------------------------------------------
+
+    def _append(self, content: bytes, align: int, bias: int = 0) -> int:
+        """Puts something at the end of the code segment; its address."""
+        self.code += bytes((bias - len(self.code)) % align)
+        address = self.add.code_base + len(self.code)
+        self.code += content
+        return address
+
+    def _moved(self, section: Section | None, address: int, size: int) -> None:
+        if section is not None:
+            self.shifted[section.index] = address - section.address
+            self.sections[section.index] = replace(self.sections[section.index], address=address, size=size, offset=-1)
+
+    def _section(self, name: str, kind: int, flags: int, address: int, offset: int, size: int, align: int) -> None:
+        self.new_sections.append(_section_row(name, kind, flags, address, offset, size, align))
+
+    def _file_offset(self, address: int, size: int) -> int:
+        for segment in self.elf.segments:
+            start = address - segment.vaddr
+            if start >= 0 and start + size <= segment.filesz:
+                return segment.offset + start
+        raise FormatError(f"{self.elf.path}: {address:#x} is not in the file (zero-initialised memory)")
+
+    @staticmethod
+    def _congruent(offset: int, address: int, modulus: int) -> int:
+        return offset + (address - offset) % modulus
+
+
+def apply(old: bytes | memoryview, change: Rewrite) -> bytes:
+    """The new file, in memory: what `copies` and `writes` mean."""
+    out = bytearray(change.size)
+    for to, start, size in change.copies:
+        out[to : to + size] = old[start : start + size]
+    for at, content in change.writes:
+        out[at : at + len(content)] = content
+    return bytes(out)
+
+
+def defined_rows(table: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    """Which rows of a symbol table define something."""
+    return np.asarray(table["shndx"] != c.SHN_UNDEF)
+
+
+def _section_row(
+    name: str, kind: int, flags: int, address: int, offset: int, size: int, align: int, entsize: int = 0
+) -> Section:
+    return Section(-1, name, kind, flags, address, offset, size, 0, 0, align, entsize)
+
+
+def _align(value: int, to: int) -> int:
+    return (value + to - 1) // to * to

@@ -1,0 +1,440 @@
+"""The linker's story for a file: changed units of one linked file in, an `elf.inject.Addition` out.
+
+It is the story of `patch` with other rules, because a file has no state that must be kept:
+
+* nothing runs, so everything has the value that a fresh build would give it: changed initialisers of variables are
+  written, functions that construct variables are redirected like all others, a variable of another size moves;
+* addresses are the file's. Where the loader moves the file, what holds an address gets a dynamic relocation;
+* what other modules define has no address at all. Such a name stands for a row of `.dynsym` (`import_of`), far away
+  from everything, so that the resolver gives calls a stub and a GOT slot; the slot gets the relocation.
+
+What would need more than new memory and jumps (thread-locals, a first constructor in a unit, a name that the file never
+imported) is a refusal: the project's own linker does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from relive.arch import x86_64
+from relive.diff.atoms import Atoms, Kind
+from relive.diff.initialisers import is_initialiser
+from relive.elf import constants as c
+from relive.elf.inject import Addition, NewSymbol
+from relive.errors import Refusal
+from relive.link import unwind
+from relive.link.layout import Layout
+from relive.link.model import Address, InPlace, LinkUnit, Moved, Redirect, Scope, TlsPlace
+from relive.link.patch import Prepared, Store
+from relive.link.relocate import Relocator
+from relive.link.select import Named, Placed, Selector, Target, atoms_in, rows_in
+
+PAGE = 4096
+_IMPORTS = 1 << 62
+"""Where imported names lie: beyond everything that a file can have."""
+
+
+def import_address(row: int) -> int:
+    """The address that stands for a row of `.dynsym`."""
+    return _IMPORTS + row
+
+
+def import_of(address: Address | None) -> int | None:
+    """The row of `.dynsym` that an address stands for, if it does."""
+    return address - _IMPORTS if isinstance(address, int) and address >= _IMPORTS else None
+
+
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """What matters of the file for relocations."""
+
+    movable: bool
+    """ET_DYN: the loader chooses the address."""
+    executable: bool
+    """Not a shared library: its thread-locals are at known offsets from the thread pointer."""
+    tls_address: int = 0
+    """Of the initial image of thread-locals."""
+
+
+class FileSelector(Selector):
+    """Chooses what goes into a file."""
+
+    def __init__(self, units: Sequence[LinkUnit], scope: Scope, kind: FileKind) -> None:
+        super().__init__(units, scope)
+        self._kind = kind
+
+    def _seed(self) -> None:
+        super()._seed()
+        for u, unit in enumerate(self.selection.units):
+            for atom in unit.comparison.reinitialised:
+                self._rewrite_variable(u, atom)
+            self._check_constructors(u, unit)
+
+    def _replace_function(self, u: int, atom: int) -> None:
+        unit = self.selection.units[u]
+        name = unit.new.names[atom]
+        assert name is not None
+        if not is_initialiser(name):
+            super()._replace_function(u, atom)
+            return
+        home = self._live(u, atom)
+        if (u, atom) not in self._replaced and isinstance(home, int) and self._owns(u, atom):
+            self._replaced.add((u, atom))
+            self.selection.redirects.append(Redirect(name, home, u, atom))
+
+    def _rewrite_variable(self, u: int, atom: int) -> None:
+        """Another initial value: written over the old one, or, where the file has no bytes of it, placed anew."""
+        unit = self.selection.units[u]
+        new = unit.new
+        name = new.names[atom]
+        home = self._live(u, atom)
+        if home is None or not self._owns(u, atom):
+            return
+        assert name is not None
+        before = unit.comparison.counterpart[atom]
+        zero = unit.comparison.old.object.sections["type"][int(unit.comparison.old.section[before])] == c.SHT_NOBITS
+        if isinstance(home, TlsPlace):
+            if zero:
+                self._refuse(u, atom, "thread-local-in-file", "a thread_local that was zero gets a value", _LINK)
+            else:
+                self.selection.in_place.append(InPlace(name, self._kind.tls_address + home.offset, u, atom))
+        elif zero:
+            self._move_variable(u, atom, home)
+        else:
+            self.selection.in_place.append(InPlace(name, home, u, atom))
+
+    def _refuse_resized(self, u: int, atom: int) -> None:
+        home = self._live(u, atom)
+        if isinstance(home, int) and self._owns(u, atom):
+            self._move_variable(u, atom, home)
+        elif home is not None:
+            super()._refuse_resized(u, atom)
+
+    def _move_variable(self, u: int, atom: int, home: int) -> None:
+        name = self.selection.units[u].new.names[atom]
+        assert name is not None
+        if (u, atom) not in self._replaced:
+            self._replaced.add((u, atom))
+            self.selection.moved.append(Moved(name, home, u, atom))
+
+    def _check_constructors(self, u: int, unit: LinkUnit) -> None:
+        """The list of what runs at start and end is the linked file's; only what it calls can change."""
+        if _lists(unit.comparison.old) != _lists(unit.new):
+            refusal = Refusal(
+                "constructor-list", unit.source, "what runs before main or at the end is another list than before",
+                _LINK, unit.source,
+            )  # fmt: skip
+            self.selection.refusals.append(refusal)
+
+    def _construct(self) -> None:
+        """Nothing: constructors run when the program starts. Thread-locals cannot be added, though."""
+        for block in self.selection.blocks:
+            unit = self.selection.units[block.unit]
+            if unit.new.kinds[block.section] == Kind.TLS:
+                refusal = Refusal("thread-local-in-file", unit.source, "a new thread_local", _LINK, unit.source)
+                if refusal not in self.selection.refusals:
+                    self.selection.refusals.append(refusal)
+
+
+_LINK = "it is linked by the project's own linker"
+
+
+def _lists(atoms: Atoms) -> list[tuple[str, int, bytes]]:
+    """The entries of a unit for `.init_array` and the like: (section, offset, whom it names)."""
+    rel = atoms.relocations
+    result = []
+    for row in range(len(rel)):
+        section = int(rel["section"][row])
+        if atoms.kinds[section] != Kind.INIT:
+            continue
+        target = int(atoms.target[row])
+        name = atoms.names[target] if target >= 0 else atoms.object.symbol_names[int(rel["symbol"][row])]
+        result.append((atoms.object.section_names[section], int(rel["offset"][row]), name or b"?"))
+    return sorted(result)
+
+
+class FileRelocator(Relocator):
+    """Applies relocations, and notes those that the dynamic linker has to finish."""
+
+    def __init__(
+        self, base: int, layout: Layout, scope: Scope, address_of: Callable[[Target], Address], kind: FileKind
+    ) -> None:
+        super().__init__(base, layout, scope, address_of)
+        self._kind = kind
+        self.dynamic: list[tuple[int, int, int, int]] = []
+        """(address, type, row of .dynsym, addend)"""
+
+    def apply(self, atoms: Atoms, row: int, target: Target, content: bytearray, at: int, place: int) -> None:
+        kind = int(atoms.relocations["type"][row])
+        if kind != c.R_X86_64_64:
+            super().apply(atoms, row, target, content, at, place)
+            return
+        addend = int(atoms.rows["delta"][row])
+        address = self._address_of(target)
+        row_of_import = import_of(address)
+        if row_of_import is not None:
+            self.dynamic.append((place, kind, row_of_import, addend))
+            content[at : at + 8] = bytes(8)
+            return
+        super().apply(atoms, row, target, content, at, place)
+        if self._kind.movable and isinstance(address, int) and not self._is_nothing(target):
+            self.dynamic.append((place, c.R_X86_64_RELATIVE, 0, address + addend))
+
+    def _is_nothing(self, target: Target) -> bool:
+        """A weak name that nobody defines has the address 0 wherever the file is loaded."""
+        return target is None or (isinstance(target, Named) and self._address_of(target) == 0)
+
+    def slot_at(self, key: object, place: int) -> bytes:
+        """Content of a GOT entry at an address."""
+        assert isinstance(key, tuple)
+        if key == ("ld",) or key[0] == "gd":
+            return self._tls_pair(key, place)
+        address = self._address_of(key[1])
+        if key[0] == "tp":
+            if self._kind.executable or not isinstance(address, TlsPlace):
+                return self.slot(key)
+            self.dynamic.append((place, c.R_X86_64_TPOFF64, 0, address.offset))
+            return bytes(8)
+        row = import_of(address)
+        if row is not None:
+            self.dynamic.append((place, c.R_X86_64_GLOB_DAT, row, 0))
+            return bytes(8)
+        if self._kind.movable and isinstance(address, int) and not self._is_nothing(key[1]):
+            self.dynamic.append((place, c.R_X86_64_RELATIVE, 0, address))
+        return self.slot(key)
+
+    def _tls_pair(self, key: tuple[object, ...], place: int) -> bytes:
+        content = self.slot(key)
+        if self._kind.executable:
+            return content
+        self.dynamic.append((place, c.R_X86_64_DTPMOD64, 0, 0))
+        return bytes(8) + content[8:]
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """What goes into the file, and what it means."""
+
+    addition: Addition
+    redirects: tuple[tuple[Redirect, int], ...]
+    stores: tuple[Store, ...]
+    moved: tuple[tuple[Moved, int], ...]
+    """Variables and constants with a new place."""
+    functions: tuple[tuple[bytes, int, int], ...]
+    rehomed: tuple[tuple[Redirect, int], ...]
+
+
+@dataclass(slots=True)
+class _Areas:
+    """Sizes of what the two segments hold, in their order."""
+
+    data_file: int = 0
+    data_memory: int = 0
+    code_base: int = 0
+    parts: list[tuple[str, int, int]] = field(default_factory=list)
+    """(section name, offset from the base, size) of the code segment's pieces."""
+    code_size: int = 0
+
+
+class Injection(Prepared):
+    """A selection for a file, resolved and laid out; `at` fixes the addresses."""
+
+    def __init__(self, selector: FileSelector, scope: Scope, kind: FileKind) -> None:
+        super().__init__(selector, scope)
+        self._kind = kind
+        self._areas = _Areas()
+        self._lay_out()
+
+    def _with_pointers(self, index: int) -> bool:
+        """Whether the dynamic linker writes into a constant."""
+        block = self.selection.blocks[index]
+        new = self.selection.units[block.unit].new
+        return any(int(new.relocations["type"][row]) == c.R_X86_64_64 for row in rows_in(new, block))
+
+    def _lay_out(self) -> None:
+        """Writable segment first (its size is final), then code; see `elf.inject`."""
+        plan, selection, areas = Layout(), self.selection, self._areas
+        kinds = [selection.units[b.unit].new.kinds[b.section] for b in selection.blocks]
+        constants = [i for i, k in enumerate(kinds) if k in (Kind.CONST, Kind.LSDA, Kind.INIT)]
+        pointers = [i for i in constants if self._kind.movable and self._with_pointers(i)]
+        at = 0
+        for key in self.references.pairs:
+            plan.slots[key] = at
+            at += 16
+        for key in self.references.slots:
+            plan.slots[key] = at
+            at += 8
+        plan.got = (0, at)
+        variables = [i for i, k in enumerate(kinds) if k == Kind.DATA]
+        zeros = [i for i in variables if self._is_zero(i)]
+        for index in [*pointers, *(i for i in variables if i not in zeros)]:
+            at = self._put(plan, index, at)
+        areas.data_file = at
+        for index in zeros:
+            at = self._put(plan, index, at)
+        for name, (size, align) in sorted(selection.commons.items()):
+            at = _align(at, align)
+            plan.commons[name] = at
+            at += size
+        areas.data_memory = at
+        plan.data = (0, at)
+        plan.data_file_size = areas.data_file
+
+        at = areas.code_base = _align(at, PAGE)
+        for index, kind in enumerate(kinds):
+            if kind == Kind.TEXT:
+                at = _align(at, max(selection.blocks[index].align, 16))
+                plan.blocks[index] = at
+                at += max(selection.blocks[index].size, x86_64.REDIRECT_SIZE)
+        at = _align(at, 16)
+        start = at
+        for stub in self.references.stubs:
+            plan.stubs[stub] = at
+            at += x86_64.STUB_SIZE
+        plan.stub_area = (start, at - start)
+        at = _align(at, 16)
+        for rehomed in selection.rehomed:
+            plan.entries[(rehomed.unit, rehomed.atom)] = at
+            at += 16
+        plan.text = (areas.code_base, at - areas.code_base)
+        areas.parts.append((".relive.text", areas.code_base, at - areas.code_base))
+        start = at
+        for index in constants:
+            if index not in pointers:
+                at = self._put(plan, index, at)
+        areas.parts.append((".relive.rodata", start, at - start))
+        if any(r.cie >= 0 for r in self._records):
+            start = _align(at, 8)
+            plan.eh_frame = (start, unwind.total_size(self._records))
+            at = start + plan.eh_frame[1]
+            areas.parts.append((".relive.eh_frame", start, plan.eh_frame[1]))
+        areas.code_size = at - areas.code_base
+        plan.size = at
+        self.layout = plan
+
+    def _put(self, plan: Layout, index: int, at: int) -> int:
+        block = self.selection.blocks[index]
+        at = _align(at, block.align)
+        plan.blocks[index] = at
+        return at + block.size
+
+    def _is_zero(self, index: int) -> bool:
+        block = self.selection.blocks[index]
+        new = self.selection.units[block.unit].new
+        return bool(new.object.sections["type"][block.section] == c.SHT_NOBITS)
+
+    # --- fixed addresses -----------------------------------------------------------------------------------------
+
+    def inject(self, base: int, cleared: Callable[[Store], tuple[int, int]] | None = None) -> Injected:
+        """Relocates everything for a page-aligned base address."""
+        self._base = base
+        self._pool_at = None
+        plan, areas = self.layout, self._areas
+        relocator = FileRelocator(base, plan, self._scope, self._address, self._kind)
+        contents = self._relocate_blocks(relocator)
+        stores = tuple(self._stores(relocator))
+        memory = bytearray(plan.size)
+        text = slice(plan.text[0], plan.text[0] + plan.text[1])
+        memory[text] = b"\xcc" * plan.text[1]
+        for index, offset in plan.blocks.items():
+            memory[offset : offset + len(contents[index])] = contents[index]
+        for key, offset in plan.slots.items():
+            content = relocator.slot_at(key, base + offset)
+            memory[offset : offset + len(content)] = content
+        for target, offset in plan.stubs.items():
+            slot = base + plan.slots[("got", target)]
+            memory[offset : offset + x86_64.STUB_SIZE] = x86_64.stub(base + offset, slot)
+        for (u, atom), offset in plan.entries.items():
+            jump = x86_64.redirect(base + offset, self._of(u, atom))
+            memory[offset : offset + len(jump)] = jump
+        unwind_rows = self._unwind_rows(relocator, memory)
+        redirects = tuple((r, self._of(r.unit, r.atom)) for r in self.selection.redirects)
+        jumps = {r.home: x86_64.redirect(r.home, new) for r, new in redirects}
+        addition = Addition(
+            data_base=base,
+            data=bytes(memory[: areas.data_file]),
+            data_memory=areas.data_memory,
+            code_base=base + areas.code_base,
+            code=bytes(memory[areas.code_base :]),
+            parts=self._parts(),
+            stores=(*((s.address, s.content) for s in stores), *jumps.items()),
+            relocations=tuple(relocator.dynamic),
+            cleared=tuple((s.address, len(s.content)) for s in stores),
+            unwind=unwind_rows,
+            symbols=tuple(self._new_symbols(redirects)),
+        )
+        rehomed = tuple((r, base + plan.entries[(r.unit, r.atom)]) for r in self.selection.rehomed)
+        moved = tuple((m, self._of(m.unit, m.atom)) for m in self.selection.moved)
+        return Injected(addition, redirects, stores, moved, self._functions(), rehomed)
+
+    def _parts(self) -> tuple[tuple[str, int, int], ...]:
+        """Pieces of the code segment without gaps between them (`strip` keeps sections only)."""
+        return tuple((name, self._base + start, size) for name, start, size in self._areas.parts)
+
+    def _unwind_rows(self, relocator: Relocator, memory: bytearray) -> tuple[tuple[int, int], ...]:
+        """Packs the unwind records; (first instruction, FDE) of each function."""
+        if not self.layout.eh_frame[1]:
+            return ()
+        start = self.layout.eh_frame[0]
+        where = unwind.offsets(self._records)
+        rows = []
+        for record, offset in zip(self._records, where, strict=True):
+            content = bytearray(record.content)
+            new = self.selection.units[record.unit].new
+            rel = new.eh_relocations
+            for at, row in record.rows:
+                target = self.references.eh_targets[(record.unit, row)]
+                address = self._eh_address(target)
+                addend = 0 if new.symbol_is_local[int(rel["symbol"][row])] else int(rel["addend"][row])
+                value = address + addend
+                kind = int(rel["type"][row])
+                place = self._base + start + offset + at
+                relocator.write(kind, content, at, value - place if kind in x86_64.PC_RELATIVE else value)
+                if record.cie >= 0 and at == record.pc_field:
+                    rows.append((value, self._base + start + offset))
+            if record.cie >= 0:
+                unwind.link_cie(record, content, offset, where[record.cie])
+            memory[start + offset : start + offset + len(content)] = content
+        return tuple(rows)
+
+    def _eh_address(self, target: Target) -> int:
+        if target is None:
+            return 0
+        address = self._address(target)
+        assert isinstance(address, int)
+        return address
+
+    def _new_symbols(self, redirects: Sequence[tuple[Redirect, int]]) -> list[NewSymbol]:
+        """Symbols of what is placed and had none before: what is redirected keeps its row, see `Addition.renewed`."""
+        known = {(r.unit, r.atom) for r, _ in redirects} | {(m.unit, m.atom) for m in self.selection.moved}
+        result = []
+        for index, block in enumerate(self.selection.blocks):
+            if index not in self.layout.blocks:
+                continue
+            new = self.selection.units[block.unit].new
+            for atom in atoms_in(new, block):
+                if (block.unit, atom) in known:
+                    continue
+                address = self._base + self.layout.blocks[index] + int(new.start[atom]) - block.start
+                for symbol in new.aliases.get(atom, ()):
+                    row = new.object.symbols[symbol]
+                    info, other = int(row["info"]), int(row["other"])
+                    result.append(NewSymbol(new.object.symbol_names[symbol], address, new.size(atom), info, other))
+        for name, offset in self.layout.commons.items():
+            info = c.STB_GLOBAL << 4 | c.STT_OBJECT
+            result.append(NewSymbol(name, self._base + offset, self.selection.commons[name][0], info))
+        return result
+
+
+def prepare(units: Sequence[LinkUnit], scope: Scope, kind: FileKind) -> Injection:
+    """Decides everything about an addition except its addresses."""
+    selector = FileSelector(units, scope, kind)
+    selector.select()
+    return Injection(selector, scope, kind)
+
+
+def _align(value: int, to: int) -> int:
+    return (value + to - 1) // to * to
+
+
+__all__ = ["FileKind", "Injected", "Injection", "Placed", "import_address", "import_of", "prepare"]

@@ -1,0 +1,319 @@
+"""The story of one quick build, from edited files to a program file that has them. Read `QuickBuild.build`.
+
+The changed units are compiled out of tree as a reload compiles them, compared by meaning with what the file was linked
+from, linked by our own linker at the file's addresses, and injected into a copy of the linked file, which then takes
+the program's name. Nothing is done to the user's objects: for the next `ninja` or `make` the sources are as new as
+they are, and the program is older than its objects, so that it is linked again.
+
+Whatever is not sure to give the program that a full build gives is a refusal, and the project's own build command is
+run instead (`quickbuild_fallback`)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from relive.build.units import Unit
+from relive.diff.atoms import Atoms, Interner
+from relive.diff.compare import compare
+from relive.elf.inject import rewrite
+from relive.elf.object import ElfObject
+from relive.errors import FormatError, Refusal, RefusedError
+from relive.host.compiler import Compiled, CompilePool
+from relive.host.demangle import qualified_name
+from relive.host.images import load_image
+from relive.host.project import Project
+from relive.session import quickbuild_link
+from relive.session.baselines import Baseline, Baselines, is_lto, lto_refusal
+from relive.session.linking import FAR_FLAGS, OUR_FLAGS
+from relive.session.quickbuild_file import restore_program, write_program
+from relive.session.quickbuild_link import FileChange
+from relive.session.quickbuild_module import FileModule
+from relive.session.quickbuild_state import BuiltUnit, State, input_stamp, stamp
+
+Compile = Callable[[Sequence[Unit]], list[Compiled]]
+"""How units are compiled; their objects mean what whole-unit compilations mean."""
+
+UNITS_LIMIT = 40
+"""So many changed units are a full build's business: it compiles them in parallel and links once."""
+
+Status = Literal["applied", "unchanged", "failed", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """How a quick build of one file ended."""
+
+    program: str
+    status: Status
+    units: tuple[str, ...] = ()
+    """Sources of the units that were compiled."""
+    functions: tuple[str, ...] = ()
+    """What the file has that the linked one has not."""
+    refusals: tuple[Refusal, ...] = ()
+    message: str = ""
+    """The compiler's words."""
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+class QuickBuild:
+    """Brings one linked file up to date."""
+
+    def __init__(
+        self, project: Project, program: Path, pool: CompilePool, cache: Path, *, compile: Compile | None = None
+    ) -> None:
+        """`compile`: a quicker way to compile units, if there is one; default: whole units, by `pool`."""
+        self._project = project
+        self._program = program
+        self._pool = pool
+        self._cache = cache
+        self._compile: Compile = compile or (lambda units: pool.compile(units, extra_flags=OUR_FLAGS))
+        self._interner = Interner()
+        self._spent: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def build(self, *, dry_run: bool = False) -> Built:
+        """Compiles what was edited and brings the file up to date; FormatError for a file that is none of ours."""
+        state = State.load(self._program)
+        if dry_run:
+            return self._build(state, dry_run=True)
+        with state.lock():
+            state = State.load(self._program)
+            return self._build(state, dry_run=False)
+
+    # --- the story -----------------------------------------------------------------------------------------------
+
+    def _build(self, state: State, *, dry_run: bool) -> Built:
+        # Which units were edited since the file was made; they are compiled while the linked file is read.
+        self._know_dependencies()
+        stale = self._stale(state)
+        self._lap("analyse")
+        if not stale:
+            return self._end("unchanged")
+        if len(stale) > UNITS_LIMIT:
+            reason = f"{len(stale)} units are to be compiled: a full build does that in parallel and links once"
+            return self._end("refused", refusals=(Refusal("many-units", self._program.name, reason, ""),))
+        stamps = {unit.key: {path: input_stamp(path) for path in self._inputs(unit)} for unit in stale}
+        with ThreadPoolExecutor(1, "relive-compile") as worker:
+            coming = worker.submit(self._compile, stale)
+            refusals, module, baselines = self._read(state, stale, coming)
+            compiled = coming.result()
+        self._lap("compile")
+        sources = tuple(unit.source for unit in stale)
+        if failed := [one for one in compiled if not one.ok]:
+            return self._end("failed", units=sources, message="".join(one.diagnostics for one in failed))
+        message = "".join(one.diagnostics for one in compiled)
+        if refusals:
+            return self._end("refused", units=sources, refusals=tuple(refusals), message=message)
+
+        # Old against new, by meaning: those just compiled, and those of earlier quick builds.
+        units = dict(state.units)
+        changes: list[FileChange] = []
+        objects: dict[str, bytes] = {}
+        try:
+            for one in compiled:
+                changes += self._compare(one, stamps[one.unit.key], module, baselines, units, objects)
+            fresh = {one.unit.key for one in compiled}
+            for key, built in state.units.items():
+                if built.differs and key not in fresh:
+                    changes.append(self._known_change(state, key, module, baselines))
+            self._lap("compare")
+
+            # Our own linker, at the file's addresses.
+            before = {k: u.differs for k, u in state.units.items()}
+            differing = [change for change in changes if change.does_something]
+            changed_now = any(units[k].differs or before.get(k) for k in fresh if k in units)
+            injected = rewritten = None
+            if differing and changed_now:
+                fars: dict[str, bytes] = {}
+                injected = quickbuild_link.link(
+                    module, differing, baselines, self._project.units.values(),
+                    lambda unit, new: self._far_object(state, unit, new, fresh, fars),
+                )  # fmt: skip
+                for key, content in fars.items():
+                    objects[f"{key}.far"] = content
+                    units[key] = replace(units[key], far=True)
+                self._lap("link")
+                rewritten = rewrite(module.image.elf, injected.addition)
+                self._lap("inject")
+        except RefusedError as error:
+            return self._end("refused", units=sources, refusals=error.refusals, message=message)
+        except FormatError as error:
+            refusal = Refusal("file-layout", self._program.name, str(error), error.hint)
+            return self._end("refused", units=sources, refusals=(refusal,), message=message)
+        names = _names(injected)
+        status: Status = "applied" if changed_now else "unchanged"
+        if dry_run:
+            return self._end(status, units=sources, functions=names, message=message)
+
+        # The file: written beside the old one, then renamed.
+        self._keep(state, compiled, units, objects, module, changed_now)
+        if rewritten is not None:
+            dates = [os.stat(c.unit.object).st_mtime_ns for c in differing if os.path.exists(c.unit.object)]
+            write_program(
+                state.linked_file if state.current else state.folder / "linked", self._program, rewritten,
+                older_than=min(dates, default=time.time_ns()), before_rename=state.save,
+            )  # fmt: skip
+        elif changed_now:
+            restore_program(state.folder / "linked", self._program, state.save)
+        elif state.current is not None:
+            state.save(state.current)
+        self._lap("write")
+        return self._end(status, units=sources, functions=names, message=message)
+
+    # --- steps ---------------------------------------------------------------------------------------------------
+
+    def _know_dependencies(self) -> None:
+        """Asks the preprocessor for the headers of units whose build left no depfile."""
+        missing = self._project.missing_dependencies()
+        for unit, text in zip(missing, self._pool.all_dependencies(missing), strict=True):
+            self._project.update_dependencies(unit.key, text)
+
+    def _stale(self, state: State) -> list[Unit]:
+        """Units whose sources are not those that the file was made from."""
+        found = {unit.key: unit for unit in self._project.stale()}
+        for key, built in state.units.items():
+            unit = self._project.units.get(key)
+            if unit is None:
+                continue
+            current = list(unit.command.arguments) == built.command and all(
+                input_stamp(path) == was for path, was in built.inputs.items()
+            )
+            if current:
+                found.pop(key, None)
+            else:
+                found[key] = unit
+        return list(found.values())
+
+    def _inputs(self, unit: Unit) -> frozenset[str]:
+        return self._project.inputs_of(unit.key)
+
+    def _read(
+        self, state: State, stale: Sequence[Unit], coming: Future[list[Compiled]]
+    ) -> tuple[list[Refusal], FileModule, Baselines]:
+        """The linked file and what it was linked from, read while the compiler runs."""
+        image = load_image(state.linked_file, self._cache)
+        if state.current is None and image.elf.section_named(".relive.build") is not None:
+            coming.result()
+            reason = "it was made by a quick build of which nothing is known here"
+            raise FormatError(f"{self._program}: {reason}", "link it anew with the project's own build")
+        module = FileModule(image, self._cache)
+        baselines = Baselines(self._interner, [module], state.folder, lambda unit: None, lambda unit: False)
+        baselines.remember(list(self._project.units.values()))
+        refusals: list[Refusal] = []
+        known = [self._project.units[k] for k, u in state.units.items() if u.differs and k in self._project.units]
+        for unit in dict.fromkeys([*stale, *known]):
+            baseline = baselines.get(unit)
+            if baseline is not None:
+                refusals += baseline.refusals
+            elif not unit.object or not os.path.exists(unit.object):
+                reason = "there is no object file of it: nobody can tell what the program was linked from"
+                refusals.append(Refusal("no-baseline", os.path.basename(unit.source), reason, "", unit.source))
+        return refusals, module, baselines
+
+    def _compare(
+        self,
+        one: Compiled,
+        stamps: dict[str, tuple[int, int]],
+        module: FileModule,
+        baselines: Baselines,
+        units: dict[str, BuiltUnit],
+        objects: dict[str, bytes],
+    ) -> list[FileChange]:
+        """What one compiled unit changes; notes it in `units` and `objects`."""
+        unit = one.unit
+        self._project.update_dependencies(unit.key, one.depfile)
+        for path in self._inputs(unit):
+            was = stamps.setdefault(path, input_stamp(path))
+            if was[0] > one.started_ns:
+                stamps[path] = (0, 0)
+        baseline = baselines.get(unit)
+        built = BuiltUnit(stamps, list(unit.command.arguments), differs=False)
+        if baseline is None or not baseline.residences:
+            units[unit.key] = built
+            return []
+        change = self._change(unit, one.object, baseline)
+        units[unit.key] = replace(built, differs=change.does_something)
+        if change.does_something:
+            objects[f"{unit.key}.new"] = one.object
+            objects[unit.key] = baseline.atoms.object.data
+        return [change]
+
+    def _change(self, unit: Unit, data: bytes, baseline: Baseline) -> FileChange:
+        obj = ElfObject.parse(data, unit.source)
+        if is_lto(obj):
+            raise RefusedError((lto_refusal(unit),))
+        return FileChange(unit, baseline, compare(baseline.atoms, Atoms(obj, self._interner)))
+
+    def _known_change(self, state: State, key: str, module: FileModule, baselines: Baselines) -> FileChange:
+        """What an earlier quick build compiled."""
+        unit = self._project.units.get(key)
+        baseline = baselines.get(unit) if unit is not None else None
+        if unit is None or baseline is None:
+            raise FormatError(f"{self._program}: a unit that it was made from has left the project")
+        try:
+            data = state.object(key, ".new").read_bytes()
+        except OSError as error:
+            raise FormatError(f"{state.folder}: {error.strerror}", "link the program anew") from error
+        return self._change(unit, data, baseline)
+
+    def _far_object(
+        self, state: State, unit: Unit, new: Atoms, fresh: set[str], fars: dict[str, bytes]
+    ) -> Atoms | None:
+        """The unit compiled so that it reaches library data through the GOT."""
+        kept = state.object(unit.key, ".far")
+        if unit.key not in fresh and kept.exists():
+            return Atoms(ElfObject.parse(kept.read_bytes(), unit.source), self._interner)
+        compiler = "clang" if any("clang" in os.path.basename(a) for a in unit.command.arguments[:3]) else "gcc"
+        again = self._pool.compile([unit], extra_flags=(*OUR_FLAGS, *FAR_FLAGS[compiler]))[0]
+        if not again.ok:
+            return None
+        fars[unit.key] = again.object
+        return Atoms(ElfObject.parse(again.object, unit.source), self._interner)
+
+    def _keep(
+        self,
+        state: State,
+        compiled: Sequence[Compiled],
+        units: dict[str, BuiltUnit],
+        objects: dict[str, bytes],
+        module: FileModule,
+        changed: bool,
+    ) -> None:
+        """Puts objects into the folder; the state itself is written with the program."""
+        if state.current is None and not changed:
+            return  # the linked file is right as it is; it will be found out again next time
+        state.begin()
+        state.keep_linked()
+        for name, content in objects.items():
+            path = state.object(name)
+            temporary = path.with_name(path.name + ".tmp")
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        state.units = units
+
+    def _lap(self, step: str) -> None:
+        now = time.monotonic()
+        self._spent[step] = round(self._spent.get(step, 0.0) + (now - self._last) * 1000, 2)
+        self._last = now
+
+    def _end(self, status: Status, **fields: object) -> Built:
+        return Built(str(self._program), status, timings_ms=dict(self._spent), **fields)  # type: ignore[arg-type]
+
+
+def _names(injected: object) -> tuple[str, ...]:
+    from relive.link.inject import Injected
+
+    if not isinstance(injected, Injected):
+        return ()
+    names = [qualified_name(r.name) for r, _ in (*injected.redirects, *injected.rehomed)]
+    names += [qualified_name(s.name) for s in injected.stores] + [qualified_name(m.name) for m, _ in injected.moved]
+    return tuple(dict.fromkeys(sorted(names)))
+
+
+__all__ = ["Built", "QuickBuild", "stamp"]

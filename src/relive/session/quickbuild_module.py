@@ -1,0 +1,122 @@
+"""A linked file as the linker's scope: names are looked up as in a process, but nothing runs and nothing has moved.
+
+Addresses are the file's. What another module defines stands for its row of `.dynsym` (see `link.inject`), so only names
+that the file imports already can be used. In a shared library the same goes for its own exported names, because
+another module's definition may come first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+from relive.elf import constants as c
+from relive.elf.dynamic import dynamic_entries
+from relive.elf.image import Image
+from relive.elf.symbols import SymbolTable, read_symbols
+from relive.host.target import Module, Target
+from relive.link.inject import FileKind, import_address
+from relive.link.model import Address, TlsPlace
+from relive.session.modules import ModuleState
+
+_DF_SYMBOLIC = 2
+_DF_1_PIE = 0x08000000
+
+
+class _FileMemory:
+    """Reads the file as if it were memory: all that looking for entries and callers needs of a target."""
+
+    def __init__(self, image: Image) -> None:
+        self._image = image
+
+    def read(self, address: int, size: int) -> bytes:
+        return self._image.read(address, size)
+
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        return [self._image.read(address, size) for address, size in ranges]
+
+
+class FileModule(ModuleState):
+    """The module that a linked file would be at address 0."""
+
+    def __init__(self, image: Image, cache: Path) -> None:
+        entries = dict(dynamic_entries(image.elf))
+        self.is_program = not image.is_pie_or_so or _is_program(image, entries)
+        low, high = image.load_range
+        tls_offset = None
+        if image.tls is not None and self.is_program:
+            _, size, align = image.tls
+            tls_offset = -(-(-size // max(align, 1)) * max(align, 1))  # ELF TLS, variant II
+        module = Module(image.path, 0, low, high, image.build_id, 1, tls_offset)
+        self.memory = cast(Target, _FileMemory(image))
+        super().__init__(module, image, self.memory, [], cache)
+        self._symbolic = c.DT_SYMBOLIC in entries or bool(entries.get(c.DT_FLAGS, 0) & _DF_SYMBOLIC)
+        tls_address = image.tls[0] if image.tls is not None else 0
+        self.kind = FileKind(image.is_pie_or_so, self.is_program, tls_address)
+
+    def find(self, name: bytes) -> Address | None:
+        row = self._visible(name)
+        if row is None:
+            return None
+        symbols = self.image.symbols
+        value, kind, section = int(symbols.value[row]), int(symbols.type[row]), int(symbols.shndx[row])
+        if kind == c.STT_TLS:
+            return self.tls(value)
+        if kind == c.STT_GNU_IFUNC:
+            return self._stubs.get(name)
+        if section == c.SHN_ABS:
+            return None  # does not move with the file; nobody's everyday case
+        if not self.is_program and not self._symbolic:
+            exported = self._rows.get(name)
+            if exported is not None and self._dynamic.other[exported] & 3 != c.STV_PROTECTED:
+                return import_address(exported)
+        return value
+
+    def externals(self, names: Sequence[bytes]) -> Mapping[bytes, Address]:
+        result: dict[bytes, Address] = {}
+        for name in names:
+            row = self._rows.get(name)
+            if row is None or int(self._dynamic.type[row]) == c.STT_TLS:
+                continue
+            value = int(self._dynamic.value[row])
+            # In a program at a fixed address a library's function may have its address in this file's PLT.
+            result[name] = value if value and int(self._dynamic.shndx[row]) == c.SHN_UNDEF else import_address(row)
+        return result
+
+    def thread_local(self, name: bytes) -> TlsPlace | None:
+        return self.find_tls(name) if self.is_program else None
+
+    def imported_or_exported(self, name: bytes) -> bool:
+        """Whether the dynamic linker knows the name."""
+        return name in self._rows
+
+    @cached_property
+    def wanted(self) -> frozenset[bytes]:
+        """Names that the file's objects refer to and nothing in it defines."""
+        symbols = self.image.symbols
+        rows = (symbols.shndx == c.SHN_UNDEF).nonzero()[0].tolist()
+        return frozenset(symbols.name(row) for row in rows)
+
+    @cached_property
+    def _dynamic(self) -> SymbolTable:
+        section = next(s for s in self.image.sections if s.type == c.SHT_DYNSYM)
+        return read_symbols(self.image.elf, section)
+
+    @cached_property
+    def _rows(self) -> dict[bytes, int]:
+        """Name → row of `.dynsym`."""
+        if not any(s.type == c.SHT_DYNSYM for s in self.image.sections):
+            return {}
+        table = self._dynamic
+        return {table.name(row): row for row in range(len(table) - 1, 0, -1)}
+
+    @cached_property
+    def _stubs(self) -> dict[bytes, int]:
+        return {target: stub for stub, target in self.image.plt_targets().items()}
+
+
+def _is_program(image: Image, entries: dict[int, int]) -> bool:
+    if entries.get(c.DT_FLAGS_1, 0) & _DF_1_PIE:
+        return True
+    return any(h.type == c.PT_INTERP for h in image.elf.program_headers)
