@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from relive import source
 from relive.errors import BuildError, StorageError
 
 BASE_FLAGS = ("-O2", "-g", "-fPIC", "-shared")
@@ -39,6 +40,11 @@ def agent_library(cache: Path, *, compiler: str = "cc", attached: bool = False) 
     flags = [*AGENT_FLAGS, *([f"-DRELIVE_TLS_POOL={ATTACHED_POOL}"] if attached else []), "-ldl"]
     name = "relive-agent-attached" if attached else "relive-agent"
     return compile_native(name, sorted(AGENT_SOURCES.glob("*.c")), compiler=compiler, flags=flags, cache=cache)
+
+
+def scanner_library(cache: Path, *, compiler: str = "cc") -> Path:
+    """The scanner for `relive.source.library.Scanner`; compiled now if it is not in the cache."""
+    return compile_native("relive-source", source.SOURCES, compiler=compiler, flags=source.FLAGS, cache=cache)
 
 
 def compile_native(

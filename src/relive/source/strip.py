@@ -1,0 +1,93 @@
+"""Less text with the same declarations.
+
+What goes: bodies of functions (constructors: with their initialisers), whole out-of-line members (their class declares
+them), explicit instantiations (they would need the bodies), asm at file scope (it would define its symbols again),
+#define and #undef (the text is expanded). What is called and has no body any more is bound to what lives in the
+program. What stays, although it has a body, is marked KEEP by the scanner: see the table of traps in docs.
+
+Removed text must not move what follows to other lines: few lines become empty ones, many a line marker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relive.source.model import DEFINE, UNDEF, Flag, Kind
+
+if TYPE_CHECKING:
+    from relive.source.unit import UnitText
+
+_EMPTY_LINES = 8
+"""More than these become a marker, as the preprocessor itself does it."""
+
+
+def stripped(unit: UnitText, start: int, end: int, keep: frozenset[int]) -> bytes:
+    data = unit.data
+    out: list[bytes] = []
+    position, lines, lost = start, 0, start > 0
+    for cut, to, semicolon, has_marker in _cuts(unit, start, end, keep):
+        if cut < position:
+            continue  # inside of what went already
+        chunk = data[position:cut]
+        if chunk and not chunk.isspace():
+            if lost or lines > _EMPTY_LINES:
+                out.append(_marker(unit, position))
+            elif lines:
+                out.append(b"\n" * lines)
+            out.append(chunk)
+            lines, lost = 0, False
+        else:
+            lines += chunk.count(b"\n")
+        if semicolon:
+            out.append(b";")
+        lines += data.count(b"\n", cut, to)
+        lost = lost or has_marker
+        position = to
+    rest = data[position:end]
+    if rest.strip():
+        out += [_marker(unit, position) if lost or lines > _EMPTY_LINES else b"\n" * lines, rest]
+    out.append(b"\n")
+    return b"".join(out)
+
+
+def _cuts(unit: UnitText, start: int, end: int, keep: frozenset[int]) -> list[tuple[int, int, bool, bool]]:
+    """What goes, in order: (from, to, whether a semicolon takes its place, whether a line marker is inside)."""
+    rows = unit.components
+    flags, kind = rows["flags"], rows["kind"]
+    inside = (rows["start"] >= start) & (rows["end"] <= end) & (flags & Flag.UNCERTAIN == 0)
+    if keep:
+        inside &= ~_kept(rows, keep)
+    function = inside & (kind == Kind.FUNCTION) & (flags & Flag.KEEP == 0)
+    dropped = function & (flags & Flag.QUALIFIED != 0) & (flags & Flag.SPECIALISED == 0)
+    dropped |= inside & ((kind == Kind.ASM) | ((kind == Kind.OTHER) & (flags & Flag.INSTANTIATION != 0)))
+    reduced = function & ~dropped
+    directives = unit.directives[(unit.directives["start"] >= start) & (unit.directives["end"] <= end)]
+    directives = directives[(directives["kind"] == DEFINE) | (directives["kind"] == UNDEF)]
+    begin = np.concatenate([rows["start"][dropped], rows["strip"][reduced], directives["start"]])
+    to = np.concatenate([rows["end"][dropped], rows["end"][reduced], directives["end"]])
+    semicolon = np.zeros(len(begin), bool)
+    semicolon[np.count_nonzero(dropped) : len(begin) - len(directives)] = True
+    markers = unit.markers["start"]
+    has_marker = np.searchsorted(markers, begin) != np.searchsorted(markers, to)
+    order = np.argsort(begin, kind="stable")
+    columns = (column[order].tolist() for column in (begin, to, semicolon, has_marker))
+    return list(zip(*columns, strict=True))
+
+
+def _kept(rows: NDArray[Any], keep: frozenset[int]) -> NDArray[Any]:
+    """Which components are in `keep`, or inside of one that is."""
+    kept = np.zeros(len(rows), bool)
+    kept[list(keep)] = True
+    while True:  # depth by depth
+        more = kept | (kept[rows["parent"]] & (rows["parent"] >= 0))
+        if np.array_equal(more, kept):
+            return kept
+        kept = more
+
+
+def _marker(unit: UnitText, offset: int) -> bytes:
+    file, line = unit.where(offset)
+    name = unit.files[file].encode("utf-8", "surrogateescape").replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return b'\n# %d "%s"%s\n' % (line, name, b" 3" if unit.is_system(offset) else b"")
