@@ -13,185 +13,150 @@ means the same in every object of the session:
 * an anonymous constant, or a clone such as `f.part.0` that only has a made-up name: its *content*, recursively;
 * a label in the atom itself (switch tables, computed goto): SELF.
 
-Two atoms mean the same when bytes and rows are equal. Knows nothing of addresses or of the live process."""
+Two atoms mean the same when bytes and rows are equal. A C++ unit has ten thousand atoms, of which an edit concerns a
+few: everything that could be a loop over all of them is an array (`columns`), and the lists and dictionaries of names
+are made when somebody asks for them. Knows nothing of addresses or of the live process."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-from relive.arch import x86_64
-from relive.diff.cut import OFFSET_BITS, Ints, cut_sections, section_kinds
+from relive.diff import columns
+from relive.diff.columns import PENDING as _PENDING
+from relive.diff.columns import SELF as SELF
+from relive.diff.cut import OFFSET_BITS, Ints
 from relive.diff.cut import Kind as Kind
 from relive.diff.cut import is_clone as is_clone
 from relive.diff.cut import is_label as is_label
+from relive.diff.interner import Interner as Interner
+from relive.diff.library import ROW_DTYPE as ROW_DTYPE
 from relive.elf import constants as c
 from relive.elf.object import ElfObject
 
-ROW_DTYPE = np.dtype([("offset", "<u4"), ("type", "<u4"), ("target", "<i8"), ("delta", "<i8")])
-SELF = 0
-_PENDING = -1
+
+class Aliases(Mapping[int, list[int]]):
+    """Atom → indices of all symbols at its start, in the order of the symbol table; atoms by their first symbol."""
+
+    def __init__(self, atoms: Ints, symbols: Ints, count: int) -> None:
+        order = np.argsort(atoms, kind="stable")
+        self._symbols = symbols[order]
+        self._bounds = np.searchsorted(atoms[order], np.arange(count + 1))
+        self._atoms = atoms
+
+    def __getitem__(self, atom: int) -> list[int]:
+        found: list[int] = self.positions(atom, self._symbols)
+        if not found:
+            raise KeyError(atom)
+        return found
+
+    def positions(self, atom: int, column: Ints) -> list[int]:
+        """The entries of one atom in a column that is ordered like the symbols here."""
+        if not 0 <= atom < len(self._bounds) - 1:
+            return []
+        found: list[int] = column[self._bounds[atom] : self._bounds[atom + 1]].tolist()
+        return found
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(dict.fromkeys(self._atoms.tolist()))
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(np.diff(self._bounds)))
 
 
-class Interner:
-    """Equal things get equal small numbers, over all objects of a session. 0 is reserved for SELF."""
+class OwnNames(Mapping[int, list[bytes]]):
+    """Atom → all its session names: those of `by_name`. A renumbered local symbol's own name means another atom."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[Hashable, int] = {}
+    def __init__(self, aliases: Aliases, numbers: Ints, atoms: Ints, texts: list[bytes | None]) -> None:
+        self._aliases, self._texts = aliases, texts
+        self._numbers = numbers[np.argsort(atoms, kind="stable")]
 
-    def __call__(self, thing: Hashable) -> int:
-        return self._numbers.setdefault(thing, len(self._numbers) + 1)
+    def __getitem__(self, atom: int) -> list[bytes]:
+        numbers = self._aliases.positions(atom, self._numbers)
+        if not numbers:
+            raise KeyError(atom)
+        return [text for number in numbers if (text := self._texts[number]) is not None]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._aliases)
+
+    def __len__(self) -> int:
+        return len(self._aliases)
 
 
 class Atoms:
-    """The atoms of one object, ordered by section and start; columns are numpy arrays of equal length."""
+    """The atoms of one object, ordered by section and start; columns are numpy arrays of equal length (see
+    `columns.Columns`)."""
 
     def __init__(self, obj: ElfObject, interner: Interner, renames: Mapping[bytes, bytes] | None = None) -> None:
         """`renames`: local name here → local name in the older object, where the compiler renumbered them."""
         self.object = obj
         self.intern = interner
         self.renames = renames or {}
-        self.kinds = section_kinds(obj)
-        rel = obj.relocations()
-        self.relocations = rel[self.kinds[rel["section"]] != 0] if len(rel) else rel
-        self.eh_relocations = rel[self.kinds[rel["section"]] == 0] if len(rel) else rel
-        self._targets(rel)
-        self._cut(rel)
-        self._place()
-        self._ids()
-
-    # --- references ----------------------------------------------------------------------------------------------
-
-    def _targets(self, rel: npt.NDArray[np.void]) -> None:
-        """For references to something local: section and true offset (with the instruction's bias undone)."""
-        symbols, where = self.object.symbols, self.object.symbol_sections
-        local = ((symbols["info"] >> 4) == c.STB_LOCAL) & (where != 0) & (symbols["shndx"] != c.SHN_ABS)
-        self.symbol_is_local = local
-
-    def _bias(self, rel: npt.NDArray[np.void]) -> Ints:
-        bias = np.zeros(len(rel), np.int64)
-        if not len(rel):
-            return bias
-        relative = np.isin(rel["type"], list(x86_64.PC_RELATIVE))
-        in_text = relative & (self.kinds[rel["section"]] == Kind.TEXT)
-        rows = np.flatnonzero(in_text)
-        if len(rows):
-            # One decode over the concatenation of the text sections that have references.
-            sections = rel["section"][rows]
-            used = np.unique(sections)
-            gap = b"\0" * 8
-            headers = self.object.sections
-            offsets, sizes = headers["offset"][used].tolist(), headers["size"][used]
-            data = self.object.data
-            joined = b"".join([gap + data[o : o + n] for o, n in zip(offsets, sizes.tolist(), strict=True)])
-            starts = np.cumsum(sizes.astype(np.int64) + 8) - sizes.astype(np.int64)
-            offset_of = np.zeros(int(used.max()) + 1, np.int64)
-            offset_of[used] = starts
-            fields = offset_of[sections] + rel["offset"][rows].astype(np.int64)
-            bias[rows] = x86_64.displacement_bias(np.frombuffer(joined, np.uint8), fields)
-        return bias
-
-    def _cut(self, all_relocations: npt.NDArray[np.void]) -> None:
-        """Makes the columns section, start, end, symbol (-1: anonymous)."""
-        obj = self.object
-        rel = all_relocations
-        bias = self._bias(rel)
-        local = self.symbol_is_local[rel["symbol"]] if len(rel) else np.zeros(0, bool)
-        target_section = obj.symbol_sections[rel["symbol"]].astype(np.int64)
-        target_offset = obj.symbols["value"][rel["symbol"]].astype(np.int64) + rel["addend"] + bias
-        # A pc-relative entry of a table in data is relative to its own place: its target is known only with the atom.
-        table_entry = (
-            np.isin(rel["type"], [c.R_X86_64_PC32, c.R_X86_64_PC64])
-            & np.isin(self.kinds[rel["section"]], [Kind.CONST, Kind.DATA])
-            if len(rel)
-            else np.zeros(0, bool)
-        )
-        usable = local & ~table_entry
-        cuts = np.unique((target_section[usable] << OFFSET_BITS) + np.maximum(target_offset[usable], 0))
-        rows = cut_sections(obj, self.kinds, cuts)
-        self.section = rows[:, 0].copy()
-        self.start = rows[:, 1].copy()
-        self.end = rows[:, 2].copy()
-        self.symbol = rows[:, 3].copy()
+        read = columns.read(obj, interner, self.renames)
+        self.kinds = read.kinds
+        self.symbol_is_local = read.symbol_is_local
+        self.relocations, self.bias, self.table_entry = read.relocations, read.bias, read.table_entry
+        self.place, self.target, self.row_is_local, self.rows = read.place, read.target, read.row_is_local, read.rows
+        self.eh_relocations, self.eh_target = read.eh_relocations, read.eh_target
+        self.section, self.start, self.end, self.symbol = read.section, read.start, read.end, read.symbol
+        self.kind, self.is_global, self.label = read.kind, read.is_global, read.label
+        self.first, self.last = read.first, read.last
+        self.alias_rows = read.aliases
         self._keys = (self.section << OFFSET_BITS) + self.start
-        self.kind = self.kinds[self.section] if len(rows) else np.zeros(0, np.uint8)
-        keep = self.kinds[rel["section"]] != 0 if len(rel) else np.zeros(0, bool)
-        self.bias, self.table_entry = bias[keep], table_entry[keep]
-        eh = ~keep
-        self.eh_target = self.locate(target_section[eh], target_offset[eh]) if len(rel) else np.zeros(0, np.int64)
+        self._contents = read.content_id
+        self._content: dict[int, int] = {}
+        self._settled = not read.pending
+        if read.pending:
+            self._settle_all()
 
     def locate(self, section: Ints, offset: Ints) -> Ints:
         """Index of the atom that holds each (section, offset); the nearest one of the section for offsets outside;
         -1 when the section has none."""
-        if not len(self._keys):
-            return np.full(len(section), -1, np.int64)
-        clipped = np.clip(offset, 0, (1 << OFFSET_BITS) - 1)
-        index = np.searchsorted(self._keys, (section << OFFSET_BITS) + clipped, side="right") - 1
-        index = np.maximum(index, 0)
-        wrong = self.section[index] != section
-        following = np.minimum(index + 1, len(self.section) - 1)
-        index = np.where(wrong & (self.section[following] == section), following, index)
-        return np.where(self.section[index] == section, index, -1)
+        return columns.locate(self.section, self._keys, section, offset)
 
-    # --- rows ----------------------------------------------------------------------------------------------------
+    # --- names ---------------------------------------------------------------------------------------------------
 
-    def _place(self) -> None:
-        rel, obj = self.relocations, self.object
-        section = rel["section"].astype(np.int64)
-        offset = rel["offset"].astype(np.int64)
-        self.place = self.locate(section, offset)
-        """Atom that each relocation lies in."""
-        keys = (section << OFFSET_BITS) + offset
-        self._first = np.searchsorted(keys, self._keys)
-        self._last = np.searchsorted(keys, (self.section << OFFSET_BITS) + self.end)
-        symbol = rel["symbol"]
-        self.row_is_local = self.symbol_is_local[symbol] if len(rel) else np.zeros(0, bool)
-        raw = obj.symbols["value"][symbol].astype(np.int64) + rel["addend"]
-        start = self.start[self.place] if len(rel) else np.zeros(0, np.int64)
-        shift = np.where(self.table_entry, -(offset - start), self.bias)
-        located = self.locate(obj.symbol_sections[symbol].astype(np.int64), raw + shift)
-        self.target = np.where(self.row_is_local, located, -1)
-        """Atom that each relocation refers to, for references to something local; -1 otherwise."""
-        self.rows = np.zeros(len(rel), ROW_DTYPE)
-        self.rows["offset"] = offset - start
-        self.rows["type"] = rel["type"]
-        base = np.where(self.target >= 0, self.start[self.target] if len(self.start) else 0, 0)
-        self.rows["delta"] = np.where(self.row_is_local, raw - base, rel["addend"])
+    @cached_property
+    def names(self) -> list[bytes | None]:
+        """The session name of each atom; None: anonymous."""
+        return list(map(self.intern.texts().__getitem__, np.maximum(self.label, 0).tolist()))
 
-    def _ids(self) -> None:
-        obj = self.object
-        self.names: list[bytes | None] = [None] * len(self.section)
-        self.by_name: dict[bytes, int] = {}
+    @cached_property
+    def by_name(self) -> dict[bytes, int]:
         """Global and local names (all aliases) → atom. A local name that stands twice gets a `#n`."""
-        self.aliases: dict[int, list[int]] = {}
+        names = map(self.intern.texts().__getitem__, self.alias_rows["id"].tolist())
+        return {name: atom for name, atom in zip(names, self.alias_rows["atom"].tolist(), strict=True) if name}
+
+    @cached_property
+    def aliases(self) -> Aliases:
         """Atom → indices of all symbols at its start."""
-        self.own_names: dict[int, list[bytes]] = {}
-        """Atom → all its session names: those of `by_name`. A renumbered local symbol's own name means another atom."""
-        self.is_global = np.zeros(len(self.section), bool)
-        """Whether a symbol that other units can see names the atom."""
-        self._name_atoms()
-        label = np.full(len(self.section), _PENDING, np.int64)
-        for atom, name in enumerate(self.names):
-            if name is not None:
-                label[atom] = self.intern(name)
-        self._label = label
-        names = obj.symbol_names
-        ids = np.zeros(len(names), np.int64)
-        used = self.relocations["symbol"][~self.row_is_local] if len(self.relocations) else ids
-        for index in np.unique(used).tolist():
-            ids[index] = self.intern(names[index])
-        target = np.where(
-            self.row_is_local,
-            np.where(self.target >= 0, label[self.target] if len(label) else _PENDING, _PENDING),
-            ids[self.relocations["symbol"]] if len(self.relocations) else 0,
-        )
-        same = self.row_is_local & (self.target == self.place)
-        self.rows["target"] = np.where(same, SELF, target)
-        self._content: dict[int, int] = {}
-        self._settled = False
+        return Aliases(self.alias_rows["atom"], self.alias_rows["symbol"], len(self.section))
+
+    @cached_property
+    def own_names(self) -> OwnNames:
+        """Atom → all its session names: those of `by_name`."""
+        return OwnNames(self.aliases, self.alias_rows["id"], self.alias_rows["atom"], self.intern.texts())
+
+    @cached_property
+    def _by_number(self) -> Ints:
+        """`by_name` by the numbers of the names."""
+        numbers = self.alias_rows["id"]
+        result = np.full(int(numbers.max()) + 1 if len(numbers) else 1, -1, np.int64)
+        result[numbers] = self.alias_rows["atom"]
+        return result
+
+    def named(self, numbers: Ints) -> Ints:
+        """The atoms of names, given by their numbers; -1 where there is none. The same as `by_name`."""
+        known = self._by_number
+        return np.where((numbers >= 0) & (numbers < len(known)), known[np.clip(numbers, 0, len(known) - 1)], -1)
+
+    # --- contents of what has no name ----------------------------------------------------------------------------
+
+    def _settle_all(self) -> None:
+        names = self.object.symbol_names
         pending = np.flatnonzero(self.rows["target"] == _PENDING)
         # Clones that refer to each other (a function and its cold part) get numbers that depend on who comes first: in
         # the order of their names, not of their sections, which -ffunction-sections changes.
@@ -208,52 +173,13 @@ class Atoms:
         if self.rows["target"][row] == _PENDING:
             self.rows["target"][row] = self._content_id(int(self.target[row]))
 
-    def _name_atoms(self) -> None:
-        obj = self.object
-        symbols = obj.symbols
-        kind = symbols["info"] & 15
-        binding = symbols["info"] >> 4
-        wanted = (
-            np.isin(kind, [c.STT_FUNC, c.STT_OBJECT, c.STT_TLS, c.STT_GNU_IFUNC])
-            | ((kind == c.STT_NOTYPE) & (binding != c.STB_LOCAL))
-        ) & (obj.symbol_sections != 0)
-        rows = np.flatnonzero(wanted & (obj.symbol_sections < len(self.kinds)))
-        if not len(rows):
-            return
-        atoms = self.locate(obj.symbol_sections[rows].astype(np.int64), symbols["value"][rows].astype(np.int64))
-        at_start = (atoms >= 0) & (self.start[atoms] == symbols["value"][rows].astype(np.int64))
-        counts: dict[bytes, int] = {}
-        is_local = (binding == c.STB_LOCAL).tolist()
-        symbol_of = self.symbol.tolist()
-        for index, atom, exact in zip(rows.tolist(), atoms.tolist(), at_start.tolist(), strict=True):
-            name = obj.symbol_names[index]
-            if not exact or not name:
-                continue
-            if is_local[index]:
-                if is_clone(name) or is_label(name):
-                    continue
-                name = self.renames.get(name, name)
-                seen = counts.get(name, 0)
-                counts[name] = seen + 1
-                if seen:
-                    name = b"%s#%d" % (name, seen)
-            else:
-                self.is_global[atom] = True
-            self.by_name[name] = atom
-            self.aliases.setdefault(atom, []).append(index)
-            self.own_names.setdefault(atom, []).append(name)
-            old = self.names[atom]
-            # Prefer a global name, then the alphabetically first (C1 before C2): both objects choose the same.
-            if old is None or (not is_local[index], old) > (not is_local[symbol_of[atom]], name):
-                self.names[atom] = name
-                symbol_of[atom] = index
-        self.symbol = np.array(symbol_of, np.int64)
-
     def _content_id(self, atom: int) -> int:
         """Interned content of an anonymous atom; recursion (a clone that calls itself through another) ends in SELF."""
         if atom < 0:
             return self.intern("nothing")
         known = self._content.get(atom)
+        if known is None and self._contents[atom] >= 0:
+            known = int(self._contents[atom])
         if known is not None:
             return known
         self._content[atom] = SELF
@@ -261,7 +187,7 @@ class Atoms:
             self._settle(row)
         text = int(self.kind[atom]) == Kind.TEXT
         catches = self._catches(atom) if text else None
-        result = self.intern((text, self.content(atom).rstrip(b"\0"), self.row_bytes(atom), catches))
+        result = self.intern.content(text, self.content(atom), self.row_bytes(atom), catches)
         self._content[atom] = result
         return result
 
@@ -280,41 +206,31 @@ class Atoms:
 
     def identity(self, atom: int) -> int:
         """The target id that references to an atom have: of its name, or of its content when it has none."""
-        label = int(self._label[atom])
+        label = int(self.label[atom])
         return self._content_id(atom) if label == _PENDING else label
 
     def content(self, atom: int) -> bytes:
         """The bytes of an atom; empty for zero-initialised memory."""
-        low, high = self._file_ranges[atom]
-        return self.object.data[low:high]
+        return self.object.data[int(self.low[atom]) : int(self.high[atom])]
 
     @cached_property
-    def _file_ranges(self) -> list[tuple[int, int]]:
-        """(first, last) offset of each atom in the object's file; empty for SHT_NOBITS."""
-        headers = self.object.sections[self.section]
-        base = headers["offset"].astype(np.int64)
-        stored = headers["type"] != c.SHT_NOBITS
-        low = base + self.start
-        return list(zip(low.tolist(), np.where(stored, base + self.end, low).tolist(), strict=True))
+    def low(self) -> Ints:
+        """First offset of each atom in the object's file."""
+        return self.object.sections["offset"][self.section].astype(np.int64) + self.start
 
     @cached_property
-    def _row_ranges(self) -> list[tuple[int, int]]:
-        return list(zip(self._first.tolist(), self._last.tolist(), strict=True))
-
-    @cached_property
-    def _all_rows(self) -> bytes:
-        return self.rows.tobytes()
+    def high(self) -> Ints:
+        """The offset after the last; `low` for SHT_NOBITS."""
+        stored = self.object.sections["type"][self.section] != c.SHT_NOBITS
+        return np.where(stored, self.low + (self.end - self.start), self.low)
 
     def row_range(self, atom: int) -> range:
         """Indices into `rows`, `relocations`, `target` of the references that lie in an atom."""
-        return range(*self._row_ranges[atom])
+        return range(int(self.first[atom]), int(self.last[atom]))
 
     def row_bytes(self, atom: int) -> bytes:
         """The references of an atom in comparable form."""
-        low, high = self._row_ranges[atom]
-        if not self._settled:  # rows are still being filled in
-            return self.rows[low:high].tobytes()
-        return self._all_rows[low * ROW_DTYPE.itemsize : high * ROW_DTYPE.itemsize]
+        return self.rows[int(self.first[atom]) : int(self.last[atom])].tobytes()
 
     def size(self, atom: int) -> int:
         return int(self.end[atom]) - int(self.start[atom])
@@ -338,26 +254,36 @@ class Atoms:
 
     def functions(self) -> list[int]:
         """Named atoms of code."""
-        return [i for i in np.flatnonzero(self.kind == Kind.TEXT).tolist() if self.names[i] is not None]
+        found: list[int] = np.flatnonzero((self.kind == Kind.TEXT) & (self.label >= 0)).tolist()
+        return found
 
     def variables(self) -> list[int]:
         """Named atoms of data, constant or mutable or thread-local."""
         data = np.isin(self.kind, [Kind.CONST, Kind.DATA, Kind.TLS])
-        return [i for i in np.flatnonzero(data).tolist() if self.names[i] is not None]
+        found: list[int] = np.flatnonzero(data & (self.label >= 0)).tolist()
+        return found
 
     @cached_property
     def exception_pairs(self) -> list[tuple[int, int]]:
         """(function atom, LSDA atom), from the relocations of .eh_frame: an LSDA follows its pc_begin."""
-        result = []
-        function = -1
-        kinds = self.kind.tolist()
-        for atom in self.eh_target.tolist():
-            if atom < 0:
-                continue
-            if kinds[atom] == Kind.TEXT.value:
-                function = atom
-            elif kinds[atom] == Kind.LSDA.value and function >= 0:
-                result.append((function, atom))
+        functions, tables = self._pairs
+        return list(zip(functions.tolist(), tables.tolist(), strict=True))
+
+    @cached_property
+    def _pairs(self) -> tuple[Ints, Ints]:
+        targets = self.eh_target[self.eh_target >= 0]
+        kinds = self.kind[targets]
+        begins = np.where(kinds == Kind.TEXT, np.arange(len(targets)), -1)
+        newest = np.maximum.accumulate(begins) if len(begins) else begins
+        rows = np.flatnonzero((kinds == Kind.LSDA) & (newest >= 0))
+        return targets[newest[rows]], targets[rows]
+
+    @cached_property
+    def table_of(self) -> Ints:
+        """Atom of the (first) LSDA of each function atom; -1 where there is none."""
+        functions, tables = self._pairs
+        result = np.full(len(self.section), -1, np.int64)
+        result[functions[::-1]] = tables[::-1]
         return result
 
     @cached_property

@@ -131,7 +131,7 @@ def _cut_one(
 
     def anonymous(low: int, high: int) -> None:
         for offset in referenced:
-            if low < offset < high and not (constant and _is_open_text(data[low:offset])):
+            if low < offset < high and not (constant and is_open_text(data[low:offset])):
                 rows.append((section, low, offset, -1))
                 low = offset
         rows.append((section, low, high, -1))
@@ -153,7 +153,7 @@ def _cut_one(
         anonymous(at, size)
 
 
-def _is_open_text(data: bytes) -> bool:
+def is_open_text(data: bytes) -> bool:
     """Whether a piece is the beginning of a string, so that a reference behind it leads into that string (gcc -O0 puts
     strings between other constants)."""
     try:

@@ -15,6 +15,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from relive.diff.atoms import Atoms, Kind
 from relive.diff.compare import Comparison, same_meaning
 from relive.diff.initialisers import is_initialiser
@@ -36,22 +38,30 @@ class Doubt(Exception):  # noqa: N818  (not an error: the whole unit is compiled
     """Why the object of a part cannot be used; the message is for people."""
 
 
-def with_internal_names(obj: ElfObject, whole: Atoms) -> ElfObject:
+def internal_spellings(whole: Atoms) -> dict[bytes, bytes]:
+    """How gcc spells a unit's internal functions where it has no definition of them → their real names."""
+    return {
+        _INTERNAL.sub(b"", name, count=1): name
+        for name, atom in whole.by_name.items()
+        if name.startswith(b"_Z") and _INTERNAL.search(name) and not whole.is_global[atom]
+    }
+
+
+def with_internal_names(obj: ElfObject, spellings: Mapping[bytes, bytes]) -> ElfObject:
     """A part's object that refers to the internal functions and variables of its unit by their real names. gcc spells
     a static function that is declared but not defined as if it were external: `_Z6helperi` for what the unit calls
-    `_ZL6helperi`."""
-    internal = {}
-    for name in whole.by_name:
-        if name.startswith(b"_Z") and _INTERNAL.search(name) and not whole.is_global[whole.by_name[name]]:
-            internal[_INTERNAL.sub(b"", name, count=1)] = name
+    `_ZL6helperi`. (The language allows no external one of the same name beside it.)"""
     names = list(obj.symbol_names)
-    undefined = (obj.symbol_sections == 0).tolist()
-    found = False
-    for index, name in enumerate(names):
-        if undefined[index] and name in internal and name not in whole.by_name:
-            names[index] = internal[name]
-            found = True
+    undefined = np.flatnonzero(obj.symbol_sections == 0).tolist()
+    found = [index for index in undefined if names[index] in spellings]
+    for index in found:
+        names[index] = spellings[names[index]]
     return replace(obj, symbol_names=names) if found else obj
+
+
+def has_lambdas(obj: ElfObject) -> bool:
+    """Whether an object has the body of a lambda (Itanium ABI: `Ul…E_`; clang's internal ones: `$_0`)."""
+    return any(name.startswith(b"_ZZ") and (b"Ul" in name or b"$_" in name) for name in obj.symbol_names)
 
 
 def compare_part(
@@ -70,9 +80,19 @@ def compare_part(
             continue
         before = next((b for n in part.own_names.get(atom, (name,)) if (b := old.by_name.get(n)) is not None), None)
         kind = int(part.kind[atom])
-        if before is None:
+        known = newer.get(name)
+        if before is None and known is None:
             _check_added(part, atom, name, is_edited, numbered)
             added.append(atom)
+            continue
+        if before is None:
+            assert known is not None
+            if same_meaning(known.atoms, known.atom, part, atom, known.atoms.exception_tables(), new_tables):
+                same.add(atom)
+            elif kind == Kind.TEXT:
+                changed.append(atom)
+            else:
+                raise Doubt(f"{name.decode('utf-8', 'replace')} was new a moment ago and has changed again")
             continue
         counterpart[atom] = before
         if kind in _PLAIN:
@@ -84,7 +104,6 @@ def compare_part(
         elif is_initialiser(name):
             same.add(atom)
         else:
-            known = newer.get(name)
             if known is not None:
                 equal = same_meaning(known.atoms, known.atom, part, atom, known.atoms.exception_tables(), new_tables)
             else:
@@ -122,12 +141,17 @@ def with_newer(comparison: Comparison, newer: Mapping[bytes, Newer]) -> Comparis
     added = list(comparison.added)
     for name, known in newer.items():
         atom = new.by_name.get(name)
-        if atom is None:
+        if atom is None or known.atoms.kind[known.atom] != new.kind[atom]:
             continue
+        mutable = int(new.kind[atom]) in _PLAIN
+        if mutable:
+            continue
+        if atom in added:
+            added.remove(atom)
         if same_meaning(known.atoms, known.atom, new, atom, known.atoms.exception_tables(), tables):
             changed.pop(atom, None)
             same.add(atom)
-        elif atom not in added:
+        else:
             same.discard(atom)
             changed[atom] = None
-    return replace(comparison, same=frozenset(same), changed=tuple(changed))
+    return replace(comparison, same=frozenset(same), changed=tuple(changed), added=tuple(added))
