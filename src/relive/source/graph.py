@@ -30,6 +30,8 @@ from relive.source.forms import AMBIENT, ATTACHED, MACRO, UNSURE, VERTEX, Form, 
 from relive.source.model import Flag, Kind
 from relive.source.names import NameIndex
 
+_LATE = int(Flag.TEMPLATE | Flag.UNCERTAIN)
+"""Names in these may mean what comes later."""
 _TYPES = (int(Kind.CLASS), int(Kind.ENUM), int(Kind.ALIAS))
 
 
@@ -276,7 +278,7 @@ class Graph:
     def _visible(self, declares: int, uses: int) -> bool:
         """Whether one row can be what a name in another means."""
         form, other = int(self._form_of[declares]), int(self._form_of[uses])
-        late = int(self._table["flags"][uses]) & (Flag.TEMPLATE | Flag.UNCERTAIN) or self._table["kind"][uses] == MACRO
+        late = int(self._table["flags"][uses]) & _LATE or self._table["kind"][uses] == MACRO
         if form == other:
             return bool(late) or declares < uses
         return self._together(declares, uses) if late else self._before(form, other)

@@ -1,0 +1,391 @@
+"""Reads the vertices of the dependency graph from a preprocessed unit: one `Form` for each file of the project in it.
+
+Theory of operation. Line markers cut the text of the unit into stretches of files. What comes from system headers is
+not looked at. For every other file a digest of its text here is taken first, and only a file whose text is new is read
+further: in a project where a hundred headers are included by each of a hundred units, that is a hundredth of the work.
+
+Preprocessed text has no macros in it any more, so who uses a macro is read from the source text of the same lines (a
+superset: words in comments count). What is uncertain declares every word it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from relive.source.forms import AMBIENT, ATTACHED, MACRO, UNSURE, VERTEX, Form, Lists, Run, name_hash
+from relive.source.model import DEFINE, Flag, Kind
+from relive.source.unit import UnitText
+from relive.source.words import Words, condition_words, read_words, source_words, tokens
+
+Indices = npt.NDArray[np.int64]
+
+_CONTAINERS = (Kind.NAMESPACE, Kind.LINKAGE)
+_VALUE_COUNTS = int(Flag.CONSTEXPR | Flag.UNCERTAIN | Flag.TEMPLATE)
+# Plain integers: an operation with a Flag takes a microsecond.
+_TEMPLATE, _MEMBER, _QUALIFIED = int(Flag.TEMPLATE), int(Flag.MEMBER), int(Flag.QUALIFIED)
+_UNCERTAIN, _SPECIALISED = int(Flag.UNCERTAIN), int(Flag.SPECIALISED)
+_BODY_COUNTS = int(Flag.KEEP | Flag.TEMPLATE | Flag.UNCERTAIN)
+"""Functions whose body others see: it is part of their interface."""
+_FOUND_BY_ARGUMENT = frozenset(
+    b"begin end cbegin cend rbegin rend swap iter_swap iter_move size ssize empty data get hash_value to_json from_json"
+    b" to_string tag_invoke format_as AbslHashValue PrintTo advance distance make_error_code make_error_condition"
+    b" operator_ get_deleter await_transform formatter".split()
+)
+_KNOWN_VALUE = frozenset((b"const", b"constexpr", b"constinit", b"auto", b"&", b"__auto_type", b"static_assert"))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a vertex is in the text of a unit: a component, or (``component`` is -1) the directive that defines a
+    macro."""
+
+    component: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitForms:
+    """What a unit shows of the project: runs in text order, and the forms that are new. ``places``: for each run, where
+    its vertices are."""
+
+    runs: tuple[Run, ...]
+    forms: tuple[Form, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    file: str
+    start: int
+    end: int
+    first: int
+    """Of the file's vertices."""
+    places: tuple[Place, ...]
+
+
+def read_unit(
+    unit: UnitText,
+    *,
+    ours: Callable[[str], str | None],
+    raw: Callable[[str], bytes | None],
+    stamp: Callable[[str], bytes],
+    known: Callable[[bytes], bool] = lambda digest: False,
+) -> UnitForms:
+    """``ours``: the absolute path of a file as it is written in line markers, None for files of others; ``raw``: the
+    text of a file by absolute path; ``stamp``: a digest of that text; ``known``: whether a form needs no reading."""
+    stretches = _stretches(unit, ours)
+    by_file: dict[str, list[_Stretch]] = {}
+    for stretch in stretches:
+        by_file.setdefault(stretch.file, []).append(stretch)
+    digests = {file: _digest(unit, file, stamp(file), parts) for file, parts in by_file.items()}
+    macros = _macro_names(unit, stretches)
+    forms = [
+        _Reader(unit, file, digests[file], [place for part in parts for place in part.places], raw(file), macros).read()
+        for file, parts in by_file.items()
+        if not known(digests[file])
+    ]
+    runs = tuple(Run(digests[s.file], s.first, len(s.places)) for s in stretches if s.places)
+    return UnitForms(runs, tuple(forms))
+
+
+def places(unit: UnitText, *, ours: Callable[[str], str | None]) -> dict[str, tuple[Place, ...]]:
+    """Where the vertices of each file's form are in this unit, in their order."""
+    found: dict[str, tuple[Place, ...]] = {}
+    for stretch in _stretches(unit, ours):
+        found[stretch.file] = found.get(stretch.file, ()) + stretch.places
+    return found
+
+
+def _stretches(unit: UnitText, ours: Callable[[str], str | None]) -> list[_Stretch]:
+    chosen, _ = _chosen(unit)
+    starts = unit.components["start"][chosen]
+    defines = unit.directives[unit.directives["kind"] == DEFINE]
+    counts: dict[str, int] = {}
+    found: list[_Stretch] = []
+    for file, start, end in _file_stretches(unit, ours):
+        first, last = np.searchsorted(starts, (start, end))
+        here = [
+            Place(int(i), int(unit.components["start"][i]), int(unit.components["end"][i])) for i in chosen[first:last]
+        ]
+        first, last = np.searchsorted(defines["start"], (start, end))
+        here += [Place(-1, int(row["start"]), int(row["end"])) for row in defines[first:last]]
+        here.sort(key=lambda place: place.start)
+        found.append(_Stretch(file, start, max([end, *(p.end for p in here)]), counts.get(file, 0), tuple(here)))
+        counts[file] = counts.get(file, 0) + len(here)
+    return found
+
+
+def _file_stretches(unit: UnitText, ours: Callable[[str], str | None]) -> list[tuple[str, int, int]]:
+    """(file, start, end) of what comes from the project, in text order."""
+    data, markers = unit.data, unit.markers
+    paths: dict[bytes, str | None] = {}
+    found: list[tuple[str, int, int]] = []
+    previous: bytes | None = None
+    ends = [*markers["start"][1:].tolist(), len(data)]
+    rows = (markers[field].tolist() for field in ("name", "name_end", "system", "start"))
+    for name_start, name_end, system, start, end in zip(*rows, ends, strict=True):
+        name = data[name_start:name_end]
+        if system:
+            previous = None
+            continue
+        if name not in paths:
+            plain = name.replace(b'\\"', b'"').replace(b"\\\\", b"\\")
+            paths[name] = ours(plain.decode("utf-8", "surrogateescape"))
+        path = paths[name]
+        if path is None:
+            previous = None
+        elif name == previous:
+            found[-1] = (path, found[-1][1], end)
+        else:
+            found.append((path, start, end))
+            previous = name
+    return found
+
+
+def _chosen(unit: UnitText) -> tuple[Indices, Indices]:
+    """Components that are vertices, and for each component the one at namespace scope that holds it (-1: none)."""
+    table = unit.components
+    kind, flags, parent = table["kind"], table["flags"], table["parent"]
+    outer = parent < 0
+    held = ~outer
+    outer[held] = np.isin(kind[parent[held]], _CONTAINERS)
+    container = np.isin(kind, _CONTAINERS)
+    scope = outer & ~container
+    holder = np.maximum.accumulate(np.where(scope, np.arange(len(table)), -1))
+    plain_class = (kind == Kind.CLASS) & (flags & _TEMPLATE == 0)
+    member = (kind == Kind.FUNCTION) & (flags & _MEMBER != 0) & (flags & _BODY_COUNTS == 0) & ~scope
+    member &= (table["body_end"] > table["body"]) & (holder >= 0) & plain_class[holder] & plain_class[parent]
+    return np.flatnonzero(scope | member), holder
+
+
+def _digest(unit: UnitText, file: str, stamp: bytes, parts: Sequence[_Stretch]) -> bytes:
+    digest = hashlib.blake2b(file.encode("utf-8", "surrogateescape") + b"\0" + stamp, digest_size=16)
+    for part in parts:
+        for place in part.places:
+            if place.component >= 0:
+                # The same text inside of a namespace that another file opened is something else.
+                digest.update(b"::".join(_scope(unit, place.component)))
+                break
+        digest.update(unit.data[part.start : part.end])
+    return digest.digest()
+
+
+def _scope(unit: UnitText, component: int) -> list[bytes]:
+    """Names of the namespaces that hold a component, as `UnitText.declared` writes them."""
+    names: list[bytes] = []
+    parent = int(unit.components["parent"][component])
+    while parent >= 0:
+        row = unit.components[parent]
+        if row["kind"] == Kind.NAMESPACE:
+            names.append(unit.qualified(parent) or b"(anonymous namespace)")
+        parent = int(row["parent"])
+    return names[::-1]
+
+
+def _macro_names(unit: UnitText, stretches: Sequence[_Stretch]) -> frozenset[bytes]:
+    names = set()
+    for stretch in stretches:
+        for place in stretch.places:
+            if place.component < 0:
+                names.add(_macro_name(unit.data[place.start : place.end]))
+    return frozenset(names)
+
+
+def _macro_name(line: bytes) -> bytes:
+    word = line.split(None, 2)[1] if line.startswith(b"#define") else b""
+    return word.split(b"(", 1)[0]
+
+
+class _Reader:
+    """Reads one form."""
+
+    def __init__(
+        self,
+        unit: UnitText,
+        file: str,
+        digest: bytes,
+        places: Sequence[Place],
+        raw: bytes | None,
+        macros: frozenset[bytes],
+    ) -> None:
+        self._unit = unit
+        self._file = file
+        self._digest = digest
+        self._places = places
+        self._raw = raw
+        self._lines = raw.splitlines(keepends=True) if raw is not None else []
+        self._macros = macros
+        self._table = np.zeros(len(places), VERTEX)
+        self._names: list[str] = []
+        self._lists: dict[str, list[frozenset[int] | tuple[int, ...]]] = {
+            name: [] for name in ("declares", "members", "uses", "body", "selects", "macros")
+        }
+        self._ordinals: dict[tuple[int, str], int] = {}
+        self._classes: dict[int, int] = {}  # component → row
+
+    def read(self) -> Form:
+        _, holder = _chosen(self._unit)
+        for row, place in enumerate(self._places):
+            if place.component < 0:
+                self._macro(row, place)
+            else:
+                self._component(row, place, int(holder[place.component]))
+        conditions = sorted(map(name_hash, condition_words(self._raw or b"")))
+        return Form(
+            self._file,
+            self._digest,
+            tuple(self._names),
+            self._table,
+            **{name: Lists.of(rows) for name, rows in self._lists.items()},
+            conditions=np.array(conditions, np.uint64),
+        )
+
+    def _macro(self, row: int, place: Place) -> None:
+        text = self._unit.data[place.start : place.end]
+        name = _macro_name(text)
+        rest = text.split(None, 1)[1][len(name) :]
+        words = read_words(tokens(rest))
+        _, line = self._unit.where(place.start)
+        self._add(row, MACRO, name.decode("utf-8", "replace"), 0, 0, line, line, -1, words.digest, words.digest)
+        both = words.names | words.selected
+        self._fill(declares=(name_hash(name),), uses=words.names, macros=both, selects=words.selected)
+
+    def _component(self, row: int, place: Place, holder: int) -> None:
+        unit, component = self._unit, place.component
+        at = unit.components[component]
+        kind, flags = int(at["kind"]), int(at["flags"])
+        shown, hidden = self._parts(row, at, kind, flags)
+        shown_words, hidden_words = read_words(shown), read_words(hidden)
+        content = read_words([*shown, b"\n", *hidden]).digest if hidden else shown_words.digest
+        name = b"::".join([*_scope(unit, component), self._own_name(at, holder, component)])
+        owner = self._classes.get(holder, -1) if holder != component else -1
+        if kind == Kind.CLASS:
+            self._classes[component] = row
+        declares, members = self._declared(component, at, kind, flags, owner, shown_words)
+        line, last_line = int(at["line"]), int(at["last_line"])
+        role = self._role(at, kind, flags, shown)
+        self._add(
+            row, kind, name.decode("utf-8", "replace"), flags, role, line, last_line, owner, content, shown_words.digest
+        )
+        self._fill(
+            declares=declares,
+            members=members,
+            uses=shown_words.names,
+            body=hidden_words.names - shown_words.names,
+            selects=shown_words.selected | hidden_words.selected,
+            macros=self._source_macros(line, last_line),
+        )
+
+    def _parts(self, row: int, at: np.void, kind: int, flags: int) -> tuple[list[bytes], list[bytes]]:
+        """Tokens of what others see, and of the rest."""
+        data = self._unit.data
+        start, end = int(at["start"]), int(at["end"])
+        if kind == Kind.FUNCTION and at["body_end"] > at["body"] and not flags & _BODY_COUNTS:
+            return self._cut(start, end, [(int(at["strip"]), int(at["body_end"]))])
+        if kind == Kind.CLASS:
+            inside = []
+            for other in itertools.takewhile(
+                lambda other: other.start < end, itertools.islice(self._places, row + 1, None)
+            ):
+                if other.component >= 0:
+                    member = self._unit.components[other.component]
+                    inside.append((int(member["strip"]), int(member["body_end"])))
+            shown, _ = self._cut(start, end, inside)
+            return shown, []
+        found = tokens(data[start:end])
+        if kind == Kind.VARIABLE and not flags & _VALUE_COUNTS:
+            return _without_value(found)
+        return found, []
+
+    def _cut(self, start: int, end: int, holes: Sequence[tuple[int, int]]) -> tuple[list[bytes], list[bytes]]:
+        data = self._unit.data
+        shown: list[bytes] = []
+        hidden: list[bytes] = []
+        for hole_start, hole_end in holes:
+            shown += tokens(data[start:hole_start])
+            hidden += tokens(data[hole_start:hole_end])
+            start = hole_end
+        return [*shown, *tokens(data[start:end])], hidden
+
+    def _own_name(self, at: np.void, holder: int, component: int) -> bytes:
+        data = self._unit.data
+        name = b"".join(data[int(at["qualified"]) : int(at["qualified_end"])].split())
+        if not name:
+            name = b"(unnamed)"
+        if holder != component and holder >= 0:
+            outer = self._unit.components[holder]
+            return data[int(outer["qualified"]) : int(outer["qualified_end"])] + b"::" + name
+        return name
+
+    def _declared(
+        self, component: int, at: np.void, kind: int, flags: int, owner: int, words: Words
+    ) -> tuple[frozenset[int], frozenset[int]]:
+        if flags & _UNCERTAIN:
+            return words.names, frozenset()
+        if owner >= 0 or (flags & _QUALIFIED and kind in (Kind.FUNCTION, Kind.VARIABLE)):
+            return frozenset(), frozenset()
+        names = {name_hash(name.rpartition(b"::")[2]) for name in self._unit.declared(component)}
+        members: set[int] = set()
+        self._inside(component, int(at["end"]), kind, names, members)
+        return frozenset(names), frozenset(members)
+
+    def _inside(self, component: int, end: int, kind: int, names: set[int], members: set[int]) -> None:
+        """Members, and what reaches the outside from in there: enumerators and inner structures in C."""
+        table, unit = self._unit.components, self._unit
+        if kind not in (Kind.CLASS, Kind.ALIAS, Kind.VARIABLE):
+            return
+        leaks = not unit.cplusplus or kind != Kind.CLASS
+        inner = component + 1
+        while inner < len(table) and table["start"][inner] < end:
+            found = {name_hash(name.rpartition(b"::")[2]) for name in unit.declared(inner)}
+            members |= found
+            if leaks and table["kind"][inner] in (Kind.ENUM, Kind.CLASS):
+                names |= found
+            inner += 1
+
+    def _role(self, at: np.void, kind: int, flags: int, shown: Sequence[bytes]) -> int:
+        role = UNSURE if flags & _UNCERTAIN else 0
+        name = self._unit.data[int(at["name"]) : int(at["name_end"])]
+        free = kind in (Kind.FUNCTION, Kind.DECLARATION) and not flags & (_QUALIFIED | _MEMBER)
+        unnamed = free and (name.startswith(b"operator") or name in _FOUND_BY_ARGUMENT)
+        if unnamed or flags & _SPECIALISED:
+            role |= ATTACHED
+        if list(shown[:2]) == [b"using", b"namespace"]:
+            role |= AMBIENT
+        return role
+
+    def _source_macros(self, line: int, last_line: int) -> frozenset[int]:
+        """Macros named in these lines, and every name in their conditional directives."""
+        text = b"".join(self._lines[max(0, line - 1) : last_line])
+        found = source_words(text) & self._macros
+        if b"#" in text:
+            found |= condition_words(text)
+        return frozenset(map(name_hash, found))
+
+    def _add(
+        self, row: int, kind: int, name: str, flags: int, role: int, line: int, last_line: int, owner: int,
+        content: int, interface: int,
+    ) -> None:  # fmt: skip
+        ordinal = self._ordinals.get((kind, name), 0)
+        self._ordinals[kind, name] = ordinal + 1
+        self._names.append(name)
+        self._table[row] = (kind, role, flags, line, last_line, ordinal, owner, content, interface)
+
+    def _fill(self, **lists: frozenset[int] | tuple[int, ...]) -> None:
+        for name, rows in self._lists.items():
+            rows.append(lists.get(name, ()))
+
+
+def _without_value(found: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """A variable's declaration and its initialiser, where nobody else can know the value or the size from it."""
+    for i, token in enumerate(found):
+        if token in _KNOWN_VALUE or (token == b"[" and found[i + 1 : i + 2] == [b"]"]) or token in (b"(", b"{", b"<"):
+            break  # functions, classes, templates: too much for a glance
+        if token == b"=":
+            return (found[:i], found[i:]) if b"," not in found[i:] else (found, [])
+    return found, []
