@@ -23,6 +23,7 @@ VERBS = {
     "status": "what is live, queued, refused",
     "explain": "why something was reloaded or not; what a refusal code means",
     "build": "quick build: put what was edited into the linked program, without the linker",
+    "graph": "components of a file, what they need and what needs them",
     "doctor": "check machine, build and program",
     "demo": "build a small program, run it, edit it live",
 }

@@ -30,6 +30,7 @@ def main(database: str, cache: Path, workdir: Path) -> int:
         pool = CompilePool(workdir / f"index-{os.getpid()}", 1)
         with open_store(cache, project) as store:
             indexer = Indexer(project, pool, store, lambda: scanner(cache))
+            indexer.look()
             _say(indexer)
             while not lines.ended:
                 try:

@@ -63,7 +63,6 @@ class Indexer:
         self._due: list[Unit] = []
         self._total = 0
         self._full = False
-        self.look()
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -71,7 +70,7 @@ class Indexer:
         return self._total - len(self._due), self._total
 
     def look(self) -> None:
-        """Finds out what is to be done: at the start, and when the database changed."""
+        """Finds out what is to be done: once at the start, and when the database changed."""
         self._stamps.clear()
         units = [unit for unit in self._project.units.values() if unit.language in _LANGUAGES]
         self._total = len(units)
