@@ -21,13 +21,12 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from relive import source
 from relive.build.command import compiler_index
 from relive.build.units import Unit
 from relive.errors import ReliveError
 from relive.host.compiler import CompilePool
 from relive.host.graph_store import LIMIT, SCHEMA, GraphStore, store_path
-from relive.host.native import compile_native
+from relive.host.native import scanner_library
 from relive.host.project import Project
 from relive.source.library import Scanner
 from relive.source.unit import UnitText
@@ -38,7 +37,7 @@ _LANGUAGES = ("c", "c++")
 
 def scanner(cache: Path) -> Scanner:
     """The reader of preprocessed text, compiled on first use."""
-    return Scanner(compile_native("source", source.SOURCES, flags=source.FLAGS, cache=cache))
+    return Scanner(scanner_library(cache))
 
 
 def open_store(cache: Path, project: Project) -> GraphStore:

@@ -27,6 +27,11 @@ AMBIENT: Final = 2
 UNSURE: Final = 4
 """The reader was not sure of it."""
 
+KEPT_VALUE: Final = frozenset(
+    (b"const", b"constexpr", b"constinit", b"auto", b"&", b"__auto_type", b"static_assert", b"(", b"{", b"<")
+)
+"""Tokens of a variable's declaration with which others may know its value or size, or that take more than a glance."""
+
 VERTEX = np.dtype(
     [
         *(("kind", "u1"), ("role", "u1"), ("flags", "u4"), ("line", "u4"), ("last_line", "u4"), ("ordinal", "u4")),

@@ -153,6 +153,15 @@ class Graph:
                 found.update(dict.fromkeys(self._vertex_of[base : base + len(form)].tolist()))
         return list(found)
 
+    def row_in(self, number: int, unit: str) -> tuple[str, int] | None:
+        """(file, index in its form) of a vertex as one unit shows it, None where it does not."""
+        place = self.units.index(unit)
+        for row in self._rows_of[number]:
+            if place in self._span[int(self._form_of[row])]:
+                form, local = self._local(row)
+                return form.file, local
+        return None
+
     def find(self, symbol: str, file: str | None = None) -> list[int]:
         """Vertices called so: by qualified name, by its end (``Car::getPrice`` of ``shop::Car::getPrice``)."""
         found: dict[int, None] = {}

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from relive.source.forms import AMBIENT, ATTACHED, MACRO, UNSURE, VERTEX, Form, Lists, Run, name_hash
+from relive.source.forms import AMBIENT, ATTACHED, KEPT_VALUE, MACRO, UNSURE, VERTEX, Form, Lists, Run, name_hash
 from relive.source.model import DEFINE, Flag, Kind
 from relive.source.unit import UnitText
 from relive.source.words import Words, condition_words, read_words, source_words, tokens
@@ -36,7 +36,6 @@ _FOUND_BY_ARGUMENT = frozenset(
     b" to_string tag_invoke format_as AbslHashValue PrintTo advance distance make_error_code make_error_condition"
     b" operator_ get_deleter await_transform formatter".split()
 )
-_KNOWN_VALUE = frozenset((b"const", b"constexpr", b"constinit", b"auto", b"&", b"__auto_type", b"static_assert"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,8 +383,8 @@ class _Reader:
 def _without_value(found: list[bytes]) -> tuple[list[bytes], list[bytes]]:
     """A variable's declaration and its initialiser, where nobody else can know the value or the size from it."""
     for i, token in enumerate(found):
-        if token in _KNOWN_VALUE or (token == b"[" and found[i + 1 : i + 2] == [b"]"]) or token in (b"(", b"{", b"<"):
-            break  # functions, classes, templates: too much for a glance
+        if token in KEPT_VALUE or (token == b"[" and found[i + 1 : i + 2] == [b"]"]):
+            break
         if token == b"=":
             return (found[:i], found[i:]) if b"," not in found[i:] else (found, [])
     return found, []
