@@ -31,6 +31,7 @@ import numpy.typing as npt
 from relive.elf import constants as c
 from relive.elf.dynamic import RELA
 from relive.elf.headers import ElfFile, ProgramHeader, Section
+from relive.elf.inject_dynamic import NewImport, grow
 from relive.elf.symbols import SYMBOL
 from relive.errors import FormatError
 
@@ -74,6 +75,10 @@ class Addition:
     """(address, type, row of .dynsym, addend) for the dynamic linker."""
     cleared: tuple[tuple[int, int], ...] = ()
     """(address, size) of memory whose old dynamic relocations do not count any more."""
+    imports: tuple[NewImport, ...] = ()
+    """Names for new rows of `.dynsym`, behind those that it has."""
+    repointed: tuple[tuple[int, int], ...] = ()
+    """(old, new): pointers that the loader sets to an old address get the new one."""
     canonical: tuple[tuple[int, int], ...] = ()
     """(row of .dynsym, address): functions of libraries that from now on have their address here."""
     unwind: tuple[tuple[int, int], ...] = ()
@@ -110,6 +115,7 @@ def rewrite(elf: ElfFile, addition: Addition) -> Rewrite:
     work = _Work(elf, addition)
     work.place_data()
     work.patch_loaded()
+    work.grow_imports()
     work.grow_relocations()
     work.grow_unwind_table()
     work.place_headers()
@@ -165,12 +171,6 @@ class _Work:
     def patch_loaded(self) -> None:
         for address, content in self.add.stores:
             self.writes.append((self._file_offset(address, len(content)), content))
-        if self.add.canonical:
-            table = next((s for s in self.sections if s.type == c.SHT_DYNSYM), None)
-            if table is None:
-                raise FormatError(f"{self.elf.path}: has no .dynsym")
-            for row, address in self.add.canonical:
-                self.writes.append((table.offset + row * c.SYM_SIZE + 8, struct.pack("<Q", address)))
         note = self.elf.section_named(".note.gnu.build-id")
         if note is not None and note.size > 16:
             content = bytes(self.elf.content(note))
@@ -184,13 +184,51 @@ class _Work:
 
     # --- tables that grow ----------------------------------------------------------------------------------------
 
+    def grow_imports(self) -> None:
+        add = self.add
+        if not add.imports and not add.canonical:
+            return
+        section = next((s for s in self.elf.sections if s.type == c.SHT_DYNSYM), None)
+        if section is None:
+            raise FormatError(f"{self.elf.path}: imports nothing")
+        if not add.imports:
+            for row, address in add.canonical:
+                self.writes.append((section.offset + row * c.SYM_SIZE + 8, struct.pack("<Q", address)))
+            return
+        tables = grow(self.elf, add.imports)
+        symbols = bytearray(tables.symbols)
+        for row, address in add.canonical:
+            struct.pack_into("<Q", symbols, row * c.SYM_SIZE + 8, address)
+        strings = self.elf.sections[section.link]
+        self._replace_table(section, bytes(symbols), {c.DT_SYMTAB: None})
+        self._replace_table(strings, tables.strings, {c.DT_STRTAB: None, c.DT_STRSZ: len(tables.strings)})
+        for kind, content, tags in (
+            (c.SHT_GNU_versym, tables.versions, {c.DT_VERSYM: None}),
+            (c.SHT_GNU_verneed, tables.needed, {c.DT_VERNEED: None, c.DT_VERNEEDNUM: tables.needed_count}),
+        ):
+            if content:
+                table = next(s for s in self.elf.sections if s.type == kind)
+                self._replace_table(table, content, tags)
+                if kind == c.SHT_GNU_verneed:
+                    self.sections[table.index] = replace(self.sections[table.index], info=tables.needed_count)
+
+    def _replace_table(self, section: Section, content: bytes, tags: Mapping[int, int | None]) -> None:
+        """Puts a longer table into the new segment and makes .dynamic say so; None stands for its address."""
+        address = self._append(content, 8)
+        self._moved(section, address, len(content))
+        named = {tag: at for at, tag, _ in self._dynamic()[1]}
+        for tag, value in tags.items():
+            if tag not in named:
+                raise FormatError(f"{self.elf.path}: .dynamic does not tell of {section.name}")
+            self.writes.append((named[tag] + 8, struct.pack("<Q", address if value is None else value)))
+
     def grow_relocations(self) -> None:
         add = self.add
-        if not add.relocations and not add.cleared:
+        if not add.relocations and not add.cleared and not add.repointed:
             return
         dynamic, entries = self._dynamic()
         named = {tag: (at, value) for at, tag, value in entries}
-        if c.DT_RELR in named and add.cleared:
+        if c.DT_RELR in named and (add.cleared or add.repointed):
             raise FormatError(f"{self.elf.path}: constants in a file with packed relocations (DT_RELR) change")
         old = np.zeros(0, RELA)
         if c.DT_RELA in named:
@@ -198,7 +236,11 @@ class _Work:
         kept = old
         for address, size in add.cleared:
             kept = kept[(kept["offset"] < address) | (kept["offset"] >= address + size)]
-        if not add.relocations and len(kept) == len(old):
+        kept = kept.copy()
+        relative = (kept["info"] & np.uint64(0xFFFFFFFF)) == c.R_X86_64_RELATIVE
+        for before, after in add.repointed:
+            kept["addend"][relative & (kept["addend"] == before)] = after
+        if not add.relocations and kept.tobytes() == old.tobytes():
             return
         if not dynamic:
             raise FormatError(f"{self.elf.path}: a static program has no dynamic relocations")

@@ -26,8 +26,9 @@ from relive.link import unwind
 from relive.link.layout import Layout
 from relive.link.model import Address, InPlace, LinkUnit, Moved, Redirect, Scope, TlsPlace
 from relive.link.patch import Prepared, Store
+from relive.link.references import value_of
 from relive.link.relocate import Relocator
-from relive.link.select import Named, Placed, Selector, Target, atoms_in, rows_in
+from relive.link.select import Entry, Named, Placed, Selector, Target, atoms_in, rows_in
 
 PAGE = 4096
 _IMPORTS = 1 << 62
@@ -163,9 +164,15 @@ class FileRelocator(Relocator):
         self._kind = kind
         self.dynamic: list[tuple[int, int, int, int]] = []
         """(address, type, row of .dynsym, addend)"""
+        self.canonical: dict[int, int] = {}
+        """Row of .dynsym → the stub that is its address from now on, because code has it as a number."""
 
     def apply(self, atoms: Atoms, row: int, target: Target, content: bytearray, at: int, place: int) -> None:
         kind = int(atoms.relocations["type"][row])
+        if kind in (c.R_X86_64_32, c.R_X86_64_32S):
+            numbered = import_of(self._address_of(target))
+            if numbered is not None and target in self._layout.stubs:
+                self.canonical[numbered] = self._base + self._layout.stubs[target]
         if kind != c.R_X86_64_64:
             super().apply(atoms, row, target, content, at, place)
             return
@@ -197,7 +204,10 @@ class FileRelocator(Relocator):
             return bytes(8)
         row = import_of(address)
         if row is not None:
-            self.dynamic.append((place, c.R_X86_64_GLOB_DAT, row, 0))
+            # As JUMP_SLOT the slot gets the library's function, and not the stub that is its address here (ld.so's
+            # ELF_RTYPE_CLASS_PLT).
+            kind = c.R_X86_64_JUMP_SLOT if row in self.canonical else c.R_X86_64_GLOB_DAT
+            self.dynamic.append((place, kind, row, 0))
             return bytes(8)
         if self._kind.movable and isinstance(address, int) and not self._is_nothing(key[1]):
             self.dynamic.append((place, c.R_X86_64_RELATIVE, 0, address))
@@ -242,8 +252,16 @@ class Injection(Prepared):
     def __init__(self, selector: FileSelector, scope: Scope, kind: FileKind) -> None:
         super().__init__(selector, scope)
         self._kind = kind
+        for target in self.references.eh_targets.values():
+            # A personality routine that code at fixed addresses names by its number: it gets a stub.
+            if target is not None and not isinstance(target, Placed | Entry) and self._import(target) is not None:
+                self.references.slots[("got", target)] = None
+                self.references.stubs[target] = None
         self._areas = _Areas()
         self._lay_out()
+
+    def _import(self, target: Target) -> int | None:
+        return import_of(value_of(self.references.externals, target))
 
     def _with_pointers(self, index: int) -> bool:
         """Whether the dynamic linker writes into a constant."""
@@ -325,7 +343,7 @@ class Injection(Prepared):
 
     # --- fixed addresses -----------------------------------------------------------------------------------------
 
-    def inject(self, base: int, cleared: Callable[[Store], tuple[int, int]] | None = None) -> Injected:
+    def inject(self, base: int) -> Injected:
         """Relocates everything for a page-aligned base address."""
         self._base = base
         self._pool_at = None
@@ -359,6 +377,7 @@ class Injection(Prepared):
             parts=self._parts(),
             stores=(*((s.address, s.content) for s in stores), *jumps.items()),
             relocations=tuple(relocator.dynamic),
+            canonical=tuple(relocator.canonical.items()),
             cleared=tuple((s.address, len(s.content)) for s in stores),
             unwind=unwind_rows,
             symbols=tuple(self._new_symbols(redirects)),
@@ -400,6 +419,8 @@ class Injection(Prepared):
     def _eh_address(self, target: Target) -> int:
         if target is None:
             return 0
+        if target in self.layout.stubs:
+            return self._base + self.layout.stubs[target]
         address = self._address(target)
         assert isinstance(address, int)
         return address

@@ -203,7 +203,9 @@ class QuickBuild:
             reason = "it was made by a quick build of which nothing is known here"
             raise FormatError(f"{self._program}: {reason}", "link it anew with the project's own build")
         module = FileModule(image, self._cache)
-        baselines = Baselines(self._interner, [module], state.folder, lambda unit: None, lambda unit: False)
+        # Copies of objects from before the last full link are not what this file was linked from.
+        kept = state.folder if state.current is not None else state.folder / "nothing"
+        baselines = Baselines(self._interner, [module], kept, lambda unit: None, lambda unit: False)
         baselines.remember(list(self._project.units.values()))
         refusals: list[Refusal] = []
         known = [self._project.units[k] for k, u in state.units.items() if u.differs and k in self._project.units]

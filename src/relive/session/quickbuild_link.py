@@ -8,9 +8,11 @@ gets the word."""
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from relive.arch import x86_64
 from relive.build.units import Unit
 from relive.diff.atoms import Atoms
 from relive.diff.compare import Comparison
@@ -19,7 +21,7 @@ from relive.elf.inject import Addition, NewSymbol, free_address
 from relive.errors import Refusal, RefusedError
 from relive.host.demangle import qualified_name
 from relive.link.inject import Injected, Injection, import_of, prepare
-from relive.link.model import LinkUnit, Moved
+from relive.link.model import LinkUnit, Moved, Redirect
 from relive.session import apply, callsites, report
 from relive.session.baselines import Baseline, Baselines, is_strong
 from relive.session.quickbuild_module import FileModule
@@ -66,7 +68,7 @@ def link(
         for u in sorted(prepared.references.far):
             reason = "it uses a library's data directly, which takes a copy relocation"
             prepared.selection.refusals.append(Refusal("data-out-of-reach", parts[u].source, reason, _OWN_LINKER))
-    problems = apply.unpatchable(module.memory, module, prepared)
+    problems = _unpatchable(module, prepared)
     if problems:
         parts = [replace(part, rehomed=frozenset(problems)) for part in parts]
         prepared = prepare(parts, module, module.kind)
@@ -81,6 +83,24 @@ def _link_unit(change: FileChange, module: FileModule) -> LinkUnit:
     residence = next(r for r in change.baseline.residences if r.module is module)
     live = report.carried_over(change.comparison, residence.live)
     return LinkUnit(change.unit.source, change.comparison, live, residence.folded)
+
+
+def _unpatchable(module: FileModule, prepared: Injection) -> dict[bytes, str]:
+    """Functions whose entry takes no jump. One at the end of a section may have room behind it, which in a file
+    nobody else uses."""
+    problems = apply.unpatchable(module.memory, module, prepared)
+    for redirect in prepared.selection.redirects if problems else ():
+        section = module.image.section_of(redirect.home)
+        row = module.image.symbol_covering(redirect.home)
+        if redirect.name in problems and section is not None and row is not None:
+            end = redirect.home + int(module.image.symbols.size[row])
+            segment = next(s for s in module.image.segments if s.vaddr <= end < s.vaddr + s.memsz)
+            if end == section.address + section.size and redirect.home + 5 <= segment.vaddr + segment.filesz:
+                following = [s.address for s in module.image.sections if s.address >= end and s.flags & c.SHF_ALLOC]
+                hazards = x86_64.entry_hazards(module.image.read(redirect.home, end - redirect.home))
+                if min(following, default=end + 5) >= redirect.home + 5 and not hazards:
+                    del problems[redirect.name]
+    return problems
 
 
 # --- what a linker would say ------------------------------------------------------------------------------------------
@@ -183,15 +203,26 @@ def _finished(module: FileModule, prepared: Injection, injected: Injected) -> Ad
     for redirect, entry in injected.rehomed:
         code = callsites.referring_code(module.memory, [module], [], redirect.home, entry, replaced)
         stores += [(one.address, one.replacement) for one in code if not _overlaps(one.address, 16, addition.stores)]
-        if module.kind.movable or callsites.referring_data(module.memory, [module], [], redirect.home, entry):
-            reason = "its entry takes no jump, and pointers to it cannot be told from numbers in a file"
+        if module.imported_or_exported(redirect.name) or (not module.kind.movable and _is_pointed_at(module, redirect)):
+            reason = "its entry takes no jump, and not all that refers to it can be found in the file"
             raise RefusedError((Refusal("entry-not-patchable", qualified_name(redirect.name), reason, _OWN_LINKER),))
     return replace(
         addition,
         stores=tuple(stores),
         symbols=(*addition.symbols, *kept),
         renewed=renewed,
+        imports=module.imports(),
+        repointed=tuple((r.home, entry) for r, entry in injected.rehomed),
         identity=_identity(addition),
+    )
+
+
+def _is_pointed_at(module: FileModule, redirect: Redirect) -> bool:
+    """Whether some data may hold the address of a function: in a program at a fixed address it has no relocation."""
+    word = struct.pack("<Q", redirect.home)
+    elf = module.image.elf
+    return any(
+        bytes(elf.data[s.offset : s.offset + s.filesz]).find(word) >= 0 for s in elf.segments if not s.flags & c.PF_X
     )
 
 

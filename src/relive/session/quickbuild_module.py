@@ -6,6 +6,7 @@ another module's definition may come first."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +14,16 @@ from typing import cast
 
 from relive.elf import constants as c
 from relive.elf.dynamic import dynamic_entries
+from relive.elf.headers import ElfFile, parse_elf, string_at
 from relive.elf.image import Image
+from relive.elf.inject_dynamic import NewImport, exported
 from relive.elf.symbols import SymbolTable, read_symbols
 from relive.host.target import Module, Target
 from relive.link.inject import FileKind, import_address
 from relive.link.model import Address, TlsPlace
 from relive.session.modules import ModuleState
 
+_SYSTEM = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib")
 _DF_SYMBOLIC = 2
 _DF_1_PIE = 0x08000000
 
@@ -53,6 +57,8 @@ class FileModule(ModuleState):
         super().__init__(module, image, self.memory, [], cache)
         self._symbolic = c.DT_SYMBOLIC in entries or bool(entries.get(c.DT_FLAGS, 0) & _DF_SYMBOLIC)
         tls_address = image.tls[0] if image.tls is not None else 0
+        self._imports: dict[bytes, int] = {}
+        self._new_imports: list[NewImport] = []
         self.kind = FileKind(image.is_pie_or_so, self.is_program, tls_address)
 
     def find(self, name: bytes) -> Address | None:
@@ -77,12 +83,56 @@ class FileModule(ModuleState):
         result: dict[bytes, Address] = {}
         for name in names:
             row = self._rows.get(name)
-            if row is None or int(self._dynamic.type[row]) == c.STT_TLS:
+            if row is None:
+                continue
+            if int(self._dynamic.type[row]) == c.STT_TLS:
                 continue
             value = int(self._dynamic.value[row])
             # In a program at a fixed address a library's function may have its address in this file's PLT.
             result[name] = value if value and int(self._dynamic.shndx[row]) == c.SHN_UNDEF else import_address(row)
+        if self._rows:
+            for name in self._find_in_libraries([n for n in names if n not in self._rows]):
+                result[name] = import_address(len(self._dynamic) + self._imports[name])
         return result
+
+    def imports(self) -> tuple[NewImport, ...]:
+        """Names that new code imports and the linked file did not."""
+        return tuple(self._new_imports)
+
+    def _find_in_libraries(self, names: Sequence[bytes]) -> list[bytes]:
+        """Notes those names that a library which the file needs defines; whether the project's link line has further
+        libraries is not known."""
+        missing = [name for name in names if name not in self._imports and name]
+        for library, elf in self._libraries if missing else ():
+            for name, found in exported(elf, missing).items():
+                kind = c.STT_FUNC if found.type == c.STT_GNU_IFUNC else found.type
+                if kind in (c.STT_FUNC, c.STT_OBJECT, c.STT_NOTYPE) and name not in self._imports:
+                    self._imports[name] = len(self._new_imports)
+                    self._new_imports.append(NewImport(name, kind, library, found.version))
+            missing = [name for name in missing if name not in self._imports]
+            if not missing:
+                break
+        return [name for name in names if name in self._imports]
+
+    @cached_property
+    def _libraries(self) -> list[tuple[bytes, ElfFile]]:
+        found = []
+        for name in self.image.needed():
+            path = library_path(name, self._run_path)
+            if path is None:
+                continue
+            elf = parse_elf(Path(path).read_bytes(), path)
+            found.append((name.encode(), elf))
+        return found
+
+    @cached_property
+    def _run_path(self) -> list[str]:
+        entries = dynamic_entries(self.image.elf)
+        named = dict(entries)
+        strings = memoryview(self.image.elf.read(named[c.DT_STRTAB], named[c.DT_STRSZ]))
+        raw = [string_at(strings, v).decode() for tag, v in entries if tag in (c.DT_RUNPATH, c.DT_RPATH)]
+        origin = os.path.dirname(os.path.realpath(self.path))
+        return [place.replace("$ORIGIN", origin).replace("${ORIGIN}", origin) for r in raw for place in r.split(":")]
 
     def thread_local(self, name: bytes) -> TlsPlace | None:
         return self.find_tls(name) if self.is_program else None
@@ -114,6 +164,15 @@ class FileModule(ModuleState):
     @cached_property
     def _stubs(self) -> dict[bytes, int]:
         return {target: stub for stub, target in self.image.plt_targets().items()}
+
+
+def library_path(name: str, run_path: Sequence[str]) -> str | None:
+    """Where the loader finds a library, as far as that can be told without it."""
+    for directory in (*run_path, *_SYSTEM):
+        path = os.path.join(directory, name)
+        if os.path.isfile(path):
+            return path
+    return None
 
 
 def _is_program(image: Image, entries: dict[int, int]) -> bool:
