@@ -106,7 +106,8 @@ CXX_CASES: dict[str, tuple[str, str]] = {
         "int work(int n) { try { return thrower(n); } catch (int e) { return 100 + e; } }",
         "#include <cstdio>\nstruct Guard { ~Guard() { std::puts(\"unwound\"); } };\n"
         "int thrower(int n) { Guard g; if (n != 2) throw n * 11; return n; }\n"
-        "int work(int n) { Guard g; try { return thrower(n); } catch (int e) { if (e == 33) throw 5; return 200 + e; } }",
+        "int work(int n) { Guard g; try { return thrower(n); }\n"
+        " catch (int e) { if (e == 33) throw 5; return 200 + e; } }",
     ),
     "constructor_changed": (
         '#include <string>\nstatic std::string s = "one"; int work(int n) { return int(s.size()) + n; }',
@@ -132,7 +133,8 @@ CXX_CASES: dict[str, tuple[str, str]] = {
         " return int(s.size()) + n; }",
     ),
     "lambda_inserted": (
-        "#include <functional>\nint work(int n) { std::function<int(int)> f = [](int x) { return x + 1; }; return f(n); }",
+        "#include <functional>\nint work(int n) { std::function<int(int)> f = [](int x) { return x + 1; };\n"
+        " return f(n); }",
         "#include <functional>\nint work(int n) { std::function<int(int)> e = [](int x) { return x * 10; };\n"
         " std::function<int(int)> f = [](int x) { return x + 1; }; return f(n) + e(n); }",
     ),

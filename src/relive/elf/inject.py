@@ -79,8 +79,6 @@ class Addition:
     """Names for new rows of `.dynsym`, behind those that it has."""
     repointed: tuple[tuple[int, int], ...] = ()
     """(old, new): pointers that the loader sets to an old address get the new one."""
-    canonical: tuple[tuple[int, int], ...] = ()
-    """(row of .dynsym, address): functions of libraries that from now on have their address here."""
     unwind: tuple[tuple[int, int], ...] = ()
     """(first instruction, FDE) addresses."""
     symbols: tuple[NewSymbol, ...] = ()
@@ -186,21 +184,14 @@ class _Work:
 
     def grow_imports(self) -> None:
         add = self.add
-        if not add.imports and not add.canonical:
+        if not add.imports:
             return
         section = next((s for s in self.elf.sections if s.type == c.SHT_DYNSYM), None)
         if section is None:
             raise FormatError(f"{self.elf.path}: imports nothing")
-        if not add.imports:
-            for row, address in add.canonical:
-                self.writes.append((section.offset + row * c.SYM_SIZE + 8, struct.pack("<Q", address)))
-            return
         tables = grow(self.elf, add.imports)
-        symbols = bytearray(tables.symbols)
-        for row, address in add.canonical:
-            struct.pack_into("<Q", symbols, row * c.SYM_SIZE + 8, address)
         strings = self.elf.sections[section.link]
-        self._replace_table(section, bytes(symbols), {c.DT_SYMTAB: None})
+        self._replace_table(section, tables.symbols, {c.DT_SYMTAB: None})
         self._replace_table(strings, tables.strings, {c.DT_STRTAB: None, c.DT_STRSZ: len(tables.strings)})
         for kind, content, tags in (
             (c.SHT_GNU_versym, tables.versions, {c.DT_VERSYM: None}),

@@ -164,15 +164,9 @@ class FileRelocator(Relocator):
         self._kind = kind
         self.dynamic: list[tuple[int, int, int, int]] = []
         """(address, type, row of .dynsym, addend)"""
-        self.canonical: dict[int, int] = {}
-        """Row of .dynsym → the stub that is its address from now on, because code has it as a number."""
 
     def apply(self, atoms: Atoms, row: int, target: Target, content: bytearray, at: int, place: int) -> None:
         kind = int(atoms.relocations["type"][row])
-        if kind in (c.R_X86_64_32, c.R_X86_64_32S):
-            numbered = import_of(self._address_of(target))
-            if numbered is not None and target in self._layout.stubs:
-                self.canonical[numbered] = self._base + self._layout.stubs[target]
         if kind != c.R_X86_64_64:
             super().apply(atoms, row, target, content, at, place)
             return
@@ -204,10 +198,7 @@ class FileRelocator(Relocator):
             return bytes(8)
         row = import_of(address)
         if row is not None:
-            # As JUMP_SLOT the slot gets the library's function, and not the stub that is its address here (ld.so's
-            # ELF_RTYPE_CLASS_PLT).
-            kind = c.R_X86_64_JUMP_SLOT if row in self.canonical else c.R_X86_64_GLOB_DAT
-            self.dynamic.append((place, kind, row, 0))
+            self.dynamic.append((place, c.R_X86_64_GLOB_DAT, row, 0))
             return bytes(8)
         if self._kind.movable and isinstance(address, int) and not self._is_nothing(key[1]):
             self.dynamic.append((place, c.R_X86_64_RELATIVE, 0, address))
@@ -257,8 +248,20 @@ class Injection(Prepared):
             if target is not None and not isinstance(target, Placed | Entry) and self._import(target) is not None:
                 self.references.slots[("got", target)] = None
                 self.references.stubs[target] = None
+        self._need_slots_for_numbers()
         self._areas = _Areas()
         self._lay_out()
+
+    def _need_slots_for_numbers(self) -> None:
+        """Code at fixed addresses may have a library function's address as a number. A full link gives the function
+        its address in this file then, for all modules; that takes a new hash table. So the unit is to use the GOT."""
+        for block, rows in zip(self.selection.blocks, self.references.block_rows, strict=True):
+            relocations = self.selection.units[block.unit].new.relocations
+            for row, target in rows:
+                if int(relocations["type"][row]) not in (c.R_X86_64_32, c.R_X86_64_32S):
+                    continue
+                if isinstance(target, Named) and self._import(target) is not None:
+                    self.references.far.add(block.unit)
 
     def _import(self, target: Target) -> int | None:
         return import_of(value_of(self.references.externals, target))
@@ -377,7 +380,6 @@ class Injection(Prepared):
             parts=self._parts(),
             stores=(*((s.address, s.content) for s in stores), *jumps.items()),
             relocations=tuple(relocator.dynamic),
-            canonical=tuple(relocator.canonical.items()),
             cleared=tuple((s.address, len(s.content)) for s in stores),
             unwind=unwind_rows,
             symbols=tuple(self._new_symbols(redirects)),
