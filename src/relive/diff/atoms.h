@@ -6,6 +6,7 @@
  *   sections.c    kinds of sections, relocations in order, how far from its field each instruction ends
  *   cut.c         where the pieces begin and end
  *   columns.c     what each reference means: place, target, names, contents; what Python calls
+ *   equal.c       whether atoms of two objects are equal
  *
  * The bytes of the object are the caller's and outlive the `Object`; every offset in them is checked before it is used.
  * Format source: gABI chapter 4; psABI section 4.2. */

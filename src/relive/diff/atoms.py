@@ -21,8 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from relive.diff import columns
 from relive.diff.columns import PENDING as _PENDING
@@ -33,6 +35,7 @@ from relive.diff.cut import is_clone as is_clone
 from relive.diff.cut import is_label as is_label
 from relive.diff.interner import Interner as Interner
 from relive.diff.library import ROW_DTYPE as ROW_DTYPE
+from relive.diff.library import Side
 from relive.elf import constants as c
 from relive.elf.object import ElfObject
 
@@ -223,6 +226,28 @@ class Atoms:
         """The offset after the last; `low` for SHT_NOBITS."""
         stored = self.object.sections["type"][self.section] != c.SHT_NOBITS
         return np.where(stored, self.low + (self.end - self.start), self.low)
+
+    def side(self) -> Side:
+        """What C needs for comparing; the arrays are this object's own."""
+        return self._side
+
+    @cached_property
+    def _side(self) -> Side:
+        self._data = np.frombuffer(self.object.data, np.uint8)
+
+        def pointers(*columns: npt.NDArray[Any]) -> list[int]:
+            assert all(column.flags.c_contiguous for column in columns)
+            return [column.ctypes.data for column in columns]
+
+        return Side(
+            self._data.ctypes.data,
+            len(self._data),
+            len(self.section),
+            *pointers(self.low, self.high, self.section, self.start, self.end, self.first, self.last),
+            *pointers(self.label, self._contents, self._by_number),
+            len(self._by_number),
+            *pointers(self.row_is_local, self.rows),
+        )
 
     def row_range(self, atom: int) -> range:
         """Indices into `rows`, `relocations`, `target` of the references that lie in an atom."""

@@ -16,12 +16,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
 from relive.diff.atoms import Atoms
+from relive.diff.columns import OF_LAMBDA
+from relive.diff.compare import equal_code
 
 _CLOSURE = re.compile(
     rb"Z(?P<owner>(?:(?!Z[0-9NL]).)+?)E(?:NV?K?)?(?:(?P<id>Ul.*?E)(?P<n>(?:new)*\d*)_|\d+\$_(?P<c>(?:new)*\d+))"
 )
 _CLANG = b"$_"
+_FEW = 16
+"""Groups for which names are searched one by one; the expression above is slow on long names."""
 _CALLED = (b"*cl", b"9_M_invoke", b"_FUN", b"8__invoke")
 """What makes a function the body of a closure, surest first: operator(), std::function's invoker, conversions."""
 
@@ -52,7 +59,10 @@ class Lambdas:
 def match_lambdas(old: Atoms, new: Atoms, changed_captures: set[bytes]) -> Lambdas:
     """Matches the lambdas that only this unit knows. `changed_captures`: symbols of operator() in `new` whose closure
     type has another layout than the one of that name in `old`: such a lambda is new."""
-    before, after = _groups(old), _groups(new)
+    suspects = _suspects(old, new, changed_captures)
+    if not suspects:
+        return Lambdas({}, ())
+    before, after = _groups(old, suspects), _groups(new, suspects)
     tokens: dict[Group, dict[bytes, bytes]] = {}
     told: list[str] = []
     for group, lambdas in after.items():
@@ -71,18 +81,48 @@ def match_lambdas(old: Atoms, new: Atoms, changed_captures: set[bytes]) -> Lambd
     return Lambdas(renames, tuple(told))
 
 
-def _groups(atoms: Atoms) -> dict[Group, dict[bytes, _Lambda]]:
-    """Group → number → lambda."""
+def _suspects(old: Atoms, new: Atoms, changed_captures: set[bytes]) -> set[Group]:
+    """The groups in which anything differs. In all others each lambda is matched with the one of its own number: it has
+    the same names and bodies."""
+    told = set(changed_captures)
+    texts = new.intern.texts()
+    rows = _of_lambdas(new)
+    before = old.named(rows["id"])
+    known = before >= 0
+    same = np.zeros(len(rows), bool)
+    atoms, before = rows["atom"][known], before[known]
+    same[known] = ~old.is_global[before] & (old.label[before] == new.label[atoms]) & equal_code(old, before, new, atoms)
+    others = _of_lambdas(old)
+    after = new.named(others["id"])
+    left = (after < 0) | new.is_global[after]
+    for number in [*rows["id"][~same].tolist(), *others["id"][left].tolist()]:
+        told.add(texts[number] or b"")
+    return {_group(match) for name in told for match in _CLOSURE.finditer(name)}
+
+
+def _of_lambdas(atoms: Atoms) -> npt.NDArray[np.void]:
+    """The local names that have a closure's type in them (`Ul`, `$_`)."""
+    rows = atoms.alias_rows
+    found: npt.NDArray[np.void] = rows[((rows["flags"] & OF_LAMBDA) != 0) & ~atoms.is_global[rows["atom"]]]
+    return found
+
+
+def _groups(atoms: Atoms, wanted: set[Group]) -> dict[Group, dict[bytes, _Lambda]]:
+    """Group → number → lambda, of the groups that are wanted."""
     groups: dict[Group, dict[bytes, _Lambda]] = {}
-    for name, atom in atoms.by_name.items():
-        if atoms.is_global[atom] or (b"Ul" not in name and _CLANG not in name):
+    texts = atoms.intern.texts()
+    owners = {b"Z" + owner + b"E" for owner, _ in wanted}
+    rows = _of_lambdas(atoms)
+    for number, atom in dict(zip(rows["id"].tolist(), rows["atom"].tolist(), strict=True)).items():
+        name = texts[number] or b""
+        if len(owners) < _FEW and not any(owner in name for owner in owners):
             continue
         found = {(_group(m), _number(m)) for m in _CLOSURE.finditer(name)}
-        for group, number in found:
-            if sum(1 for other, _ in found if other == group) > 1:
+        for group, own in found:
+            if group not in wanted or sum(1 for other, _ in found if other == group) > 1:
                 continue  # about two of them: nobody's own
-            entry = groups.setdefault(group, {}).setdefault(number, _Lambda(_source_order(atoms, atom, group)))
-            entry.atoms[_without_number(name, group, number)] = atom
+            entry = groups.setdefault(group, {}).setdefault(own, _Lambda(_source_order(atoms, atom, group)))
+            entry.atoms[_without_number(name, group, own)] = atom
     return groups
 
 

@@ -1,5 +1,5 @@
-/* What each reference of an object means, the names of its atoms, the numbers of those without a name; and whether
- * atoms of two objects are equal.  `columns.py` is the same in Python. */
+/* What each reference of an object means, the names of its atoms, and the numbers of those without a name.
+ * `columns.py` is the same in Python. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,17 +10,6 @@ enum { STB_LOCAL = 0, SHN_ABS = 0xfff1, SHT_NOBITS = 8 };
 EXPORT int relive_diff_atoms(const Input *in, Interner *interner, Object **out);
 EXPORT void relive_diff_free(Object *o);
 EXPORT void *relive_diff_column(Object *o, int which, uint64_t *count);
-
-/* Two objects' columns, as far as comparing needs them. */
-typedef struct {
-    const uint8_t *data;
-    uint64_t size;
-    const int64_t *low, *high, *start, *end, *first, *last;
-    const Row *rows;
-} Side;
-
-EXPORT void relive_diff_equal(const Side *old, const Side *new, const int64_t *before, const int64_t *after,
-                              uint64_t count, uint8_t *equal);
 
 static void *zeroed(size_t count, size_t size) { return calloc(count + 1, size); }
 
@@ -353,19 +342,4 @@ void *relive_diff_column(Object *o, int which, uint64_t *count)
     };
     *count = which >= 0 && (size_t)which < sizeof all / sizeof *all ? all[which].count : 0;
     return *count ? all[which].column : NULL;
-}
-
-/* Whether size, bytes and references of atoms are equal, pair by pair. */
-void relive_diff_equal(const Side *old, const Side *new, const int64_t *before, const int64_t *after, uint64_t count,
-                       uint8_t *equal)
-{
-    for (uint64_t i = 0; i < count; i++) {
-        int64_t a = before[i], b = after[i];
-        int64_t bytes = old->high[a] - old->low[a], rows = old->last[a] - old->first[a];
-        equal[i] = bytes == new->high[b] - new->low[b] && rows == new->last[b] - new->first[b] &&
-                   old->end[a] - old->start[a] == new->end[b] - new->start[b] && bytes >= 0 && rows >= 0 &&
-                   (uint64_t)old->high[a] <= old->size && (uint64_t) new->high[b] <= new->size &&
-                   !memcmp(old->data + old->low[a], new->data + new->low[b], (size_t)bytes) &&
-                   !memcmp(old->rows + old->first[a], new->rows + new->first[b], (size_t)rows * sizeof(Row));
-    }
 }

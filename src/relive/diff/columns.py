@@ -22,7 +22,8 @@ from relive.elf.object import ElfObject, Names, Texts
 
 SELF = 0
 PENDING = -1
-_LOCAL, _LAMBDA = 1, 2
+LOCAL_NAME, OF_LAMBDA = 1, 2
+"""Flags of a name: of a local symbol; with a closure's type in it (`Ul`, `$_`)."""
 
 Bools = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.void]
@@ -367,7 +368,7 @@ class _Reader:
                 counts[name] = seen + 1
                 if seen:
                     name = b"%s#%d" % (name, seen)
-                flags = _LOCAL | (_LAMBDA if b"Ul" in name or b"$_" in name else 0)
+                flags = LOCAL_NAME | (OF_LAMBDA if b"Ul" in name or b"$_" in name else 0)
             else:
                 is_global[atom] = True
             number = self.intern(name)

@@ -5,13 +5,17 @@ Equality is exact: bytes, and references resolved to names or contents (see `ato
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from relive.diff import lsda
 from relive.diff.atoms import SELF, Atoms, Kind
+from relive.diff.columns import Bools
+from relive.diff.cut import Ints
 from relive.elf import constants as c
 
 TEXT, CONST, MUTABLE = int(Kind.TEXT), int(Kind.CONST), (int(Kind.DATA), int(Kind.TLS))
@@ -40,61 +44,115 @@ class Comparison:
 
 def compare(old: Atoms, new: Atoms) -> Comparison:
     """Compares all named atoms of a unit."""
-    same: set[int] = set()
-    changed: list[int] = []
-    reinitialised: list[int] = []
-    resized: list[int] = []
-    added: list[int] = []
-    counterpart: dict[int, int] = {}
-    old_tables, new_tables = old.exception_tables(), new.exception_tables()
-    matched: set[int] = set()
-    kinds, old_kinds = new.kind.tolist(), old.kind.tolist()
-    for atom, name in enumerate(new.names):
-        if name is None:
-            continue
-        before = _counterpart(old, new, atom, name)
-        if before is None:
-            added.append(atom)
-            continue
-        counterpart[atom] = before
-        matched.add(before)
-        kind = kinds[atom]
-        equal = _equal(old, before, new, atom)
-        if kind == TEXT:
-            if equal and _same_table(old, old_tables.get(before), new, new_tables.get(atom)):
-                same.add(atom)
-            else:
-                changed.append(atom)
-        elif kind in MUTABLE:
-            if new.size(atom) != old.size(before) or old_kinds[before] not in MUTABLE:
-                resized.append(atom)
-            elif equal:
-                same.add(atom)
-            else:
-                reinitialised.append(atom)
-        elif kind == CONST:
-            if old_kinds[before] in MUTABLE:
-                resized.append(atom)
-            elif equal:
-                same.add(atom)
-            else:
-                changed.append(atom)
+    atoms, before = counterparts(old, new)
+    found = before >= 0
+    added = atoms[~found].tolist()
+    atoms, before = atoms[found], before[found]
+    equal = equal_pairs(old, before, new, atoms)
+    kinds, old_kinds = new.kind[atoms], old.kind[before]
+    code = kinds == TEXT
+    # Bytes that differ may still mean the same.
+    for i in _undecided(old, before, new, atoms, equal).tolist():
+        equal[i] = _equal(old, int(before[i]), new, int(atoms[i]))
+    equal &= ~code | _same_tables(old, before, new, atoms, code & equal)
+    mutable, was_mutable = np.isin(kinds, MUTABLE), np.isin(old_kinds, MUTABLE)
+    constant = kinds == CONST
+    other_size = new.end[atoms] - new.start[atoms] != old.end[before] - old.start[before]
+    is_resized = (mutable & (other_size | ~was_mutable)) | (constant & was_mutable)
+    kept = (code | mutable | constant) & ~is_resized
+    changed: list[int] = atoms[kept & ~equal & ~mutable].tolist()
+    reinitialised: list[int] = atoms[kept & ~equal & mutable].tolist()
+    same: set[int] = set(atoms[kept & equal].tolist())
     for atom in _label_owners(new, [*changed, *reinitialised]):
         if atom in same:
             same.remove(atom)
             changed.append(atom)
-    removed = tuple(sorted(name for atom, name in enumerate(old.names) if name is not None and atom not in matched))
+    gone = old.label >= 0
+    gone[before] = False
+    texts = old.intern.texts()
     return Comparison(
         old,
         new,
         frozenset(same),
         tuple(changed),
         tuple(reinitialised),
-        tuple(resized),
+        tuple(atoms[is_resized].tolist()),
         tuple(added),
-        removed,
-        counterpart,
+        tuple(sorted(name for i in old.label[gone].tolist() if (name := texts[i]) is not None)),
+        dict(zip(atoms.tolist(), before.tolist(), strict=True)),
     )
+
+
+def counterparts(old: Atoms, new: Atoms) -> tuple[Ints, Ints]:
+    """The named atoms of `new`, and for each the atom of `old` of the same name; -1 where there is none."""
+    atoms = np.flatnonzero(new.label >= 0)
+    before = old.named(new.label[atoms])
+    for i in np.flatnonzero(before < 0).tolist():
+        atom = int(atoms[i])
+        for alias in new.own_names.get(atom, ()):
+            if (known := old.by_name.get(alias)) is not None:
+                before[i] = known
+                break
+    return atoms, before
+
+
+def equal_pairs(old: Atoms, before: Ints, new: Atoms, after: Ints) -> Bools:
+    """Whether size, bytes and references are equal, pair by pair."""
+    calls = new.intern.calls
+    if calls is None or not len(before):
+        pairs = zip(before.tolist(), after.tolist(), strict=True)
+        return np.array([_identical(old, a, new, b) for a, b in pairs], bool)
+    equal = np.zeros(len(before), bool)
+    before, after = np.ascontiguousarray(before, np.int64), np.ascontiguousarray(after, np.int64)
+    calls["equal"](*_sides(old, new), before.ctypes.data, after.ctypes.data, len(before), equal.ctypes.data)
+    return equal
+
+
+def _undecided(old: Atoms, before: Ints, new: Atoms, after: Ints, equal: Bools) -> Ints:
+    """Which pairs must be looked at one by one. Most code of an object without -ffunction-sections that is not equal
+    is decided here (`_equal_when_resolved` in C)."""
+    calls = new.intern.calls
+    rows = np.flatnonzero(~equal)
+    if calls is None or not len(rows):
+        return rows
+    rows = rows[old.kind[before[rows]] == TEXT]
+    verdict = np.zeros(len(rows), np.uint8)
+    first, second = np.ascontiguousarray(before[rows], np.int64), np.ascontiguousarray(after[rows], np.int64)
+    calls["resolved"](*_sides(old, new), first.ctypes.data, second.ctypes.data, len(rows), verdict.ctypes.data)
+    equal[rows[verdict == 1]] = True
+    rest = ~equal
+    rest[rows[verdict == 0]] = False
+    return np.flatnonzero(rest)
+
+
+def equal_code(old: Atoms, before: Ints, new: Atoms, after: Ints) -> Bools:
+    """`equal_pairs`, where references that the assembler resolved on one side are no difference, as far as C can tell."""
+    equal = equal_pairs(old, before, new, after)
+    _undecided(old, before, new, after, equal)
+    return equal
+
+
+def _sides(old: Atoms, new: Atoms) -> tuple[Any, Any]:
+    return ctypes.byref(old.side()), ctypes.byref(new.side())
+
+
+def _identical(old: Atoms, before: int, new: Atoms, after: int) -> bool:
+    return (
+        old.size(before) == new.size(after)
+        and old.content(before) == new.content(after)
+        and old.row_bytes(before) == new.row_bytes(after)
+    )
+
+
+def _same_tables(old: Atoms, before: Ints, new: Atoms, after: Ints, wanted: Bools) -> Bools:
+    """Whether the exception tables of functions say the same, where it is wanted."""
+    first, second = old.table_of[before], new.table_of[after]
+    both = wanted & (first >= 0) & (second >= 0)
+    result = (first < 0) & (second < 0)
+    result[both] = equal_pairs(old, first[both], new, second[both])
+    for i in np.flatnonzero(both & ~result).tolist():
+        result[i] = _same_table(old, int(first[i]), new, int(second[i]))
+    return result
 
 
 def everything_changed(old: Atoms, new: Atoms) -> Comparison:
@@ -130,17 +188,6 @@ def _label_owners(new: Atoms, differing: list[int]) -> list[int]:
         if new.kind[atom] != TEXT and new.holds_labels(atom):
             owners.update((t, None) for row in new.row_range(atom) if (t := int(new.target[row])) >= 0)
     return [atom for atom in owners if new.kind[atom] == TEXT]
-
-
-def _counterpart(old: Atoms, new: Atoms, atom: int, name: bytes) -> int | None:
-    before = old.by_name.get(name)
-    if before is not None:
-        return before
-    for alias in new.own_names.get(atom, ()):
-        before = old.by_name.get(alias)
-        if before is not None:
-            return before
-    return None
 
 
 def _equal(old: Atoms, before: int, new: Atoms, after: int) -> bool:

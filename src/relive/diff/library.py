@@ -14,7 +14,7 @@ from relive.elf.object import RELOCATION_DTYPE
 
 _HERE = Path(__file__).parent
 
-SOURCES: tuple[Path, ...] = tuple(_HERE / f"{name}.c" for name in ("interner", "sections", "cut", "columns"))
+SOURCES: tuple[Path, ...] = tuple(_HERE / f"{name}.c" for name in ("interner", "sections", "cut", "columns", "equal"))
 """The C files, for ``compile_native("diff", SOURCES, flags=FLAGS, cache=...)``."""
 FLAGS: tuple[str, ...] = ("-std=gnu11", "-O2")
 
@@ -87,7 +87,12 @@ class Side(ctypes.Structure):
     _fields_ = [
         ("data", ctypes.c_void_p),
         ("size", ctypes.c_uint64),
-        *[(name, ctypes.c_void_p) for name in ("low", "high", "start", "end", "first", "last", "rows")],
+        ("count", ctypes.c_uint64),
+        *[(name, ctypes.c_void_p) for name in ("low", "high", "section", "start", "end", "first", "last")],
+        *[(name, ctypes.c_void_p) for name in ("label", "content_id", "by_number")],
+        ("number_count", ctypes.c_uint64),
+        ("row_local", ctypes.c_void_p),
+        ("rows", ctypes.c_void_p),
     ]
 
 
@@ -106,6 +111,7 @@ def load(library: Path) -> dict[str, Any]:
         "atoms": (number, (ctypes.POINTER(Input), handle, ctypes.POINTER(handle))),
         "free": (None, (handle,)),
         "column": (handle, (handle, number, count)),
+        "resolved": (None, (ctypes.POINTER(Side), ctypes.POINTER(Side), handle, handle, u64, handle)),
         "equal": (None, (ctypes.POINTER(Side), ctypes.POINTER(Side), handle, handle, u64, handle)),
     }
     calls: dict[str, Any] = {}
