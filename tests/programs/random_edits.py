@@ -67,7 +67,8 @@ class Outcome:
     compile_ms: float
     functions: tuple[str, ...]
     why: str
-    """What relive says of a reload that was not fast; the compiler's words or the refusal where it failed."""
+    """What relive says of a reload that was not fast, and of one whose verification found something; the compiler's
+    words or the refusal where it failed."""
     verdict: str
     """What the verification in idle time found of the edit and of taking it out: the worse of `VERDICTS`."""
     back: str
@@ -210,9 +211,9 @@ def random_edits(
 ) -> list[Outcome]:
     """Edits ``count`` functions of ``found`` one after the other. Differences and fall-backs are for the caller to
     judge; only a program or a relive that is gone raises."""
-    chance = random.Random(seed)
     outcomes = []
-    for number, place in enumerate(chance.sample(found, min(count, len(found))), 1):
+    for number, place in enumerate(random.Random(seed).sample(found, len(found))[:count], 1):
+        chance = random.Random(f"{seed} {number}")  # a shorter run is the beginning of a longer one
         which = chance.randrange(len(STATEMENTS))
         outcome = _edit(session, place, which, 100 + number, own_line=chance.random() < 0.5)
         outcomes.append(outcome)
@@ -230,6 +231,7 @@ def _edit(session: Live, place: Place, which: int, number: int, *, own_line: boo
     event = session.settled([place.file])
     why = "" if _is_fast(event) else _why(session, event)
     verdict = verified(session, event)
+    why = "; ".join([*filter(None, [why]), *_notices(session, event)])
     session.catch_up()
     tree.restore(place.file)
     back = session.settled([place.file])
@@ -246,6 +248,11 @@ def _edit(session: Live, place: Place, which: int, number: int, *, own_line: boo
         back=f"{back['status']} {back['compiled']}",
         back_ms=back["timings_ms"]["total"],
     )
+
+
+def _notices(session: Live, event: Event) -> list[str]:
+    news = session.events[session.events.index(event) + 1 :]
+    return [str(event["message"]) for event in news if event["event"] == "notice"]
 
 
 def _is_fast(event: Event) -> bool:
@@ -283,11 +290,11 @@ def verified(session: Live, reload: Event, patience: float = 120.0) -> str:
             break
         time.sleep(0.3)
     session.catch_up()
-    news = session.events[session.events.index(reload) + 1 :]
-    if any(event["event"] == "notice" and event["message"].startswith("fast way differs") for event in news):
+    if any(message.startswith("fast way differs") for message in _notices(session, reload)):
         return "differs"
     if left is None or left:
         return "unknown"
+    news = session.events[session.events.index(reload) + 1 :]
     return "moved" if any(event["event"] == "reload" for event in news) else "same"
 
 
