@@ -109,6 +109,21 @@ def test_a_header_after_the_use_is_not_needed() -> None:
     assert names(graph, graph.red(one(graph, "user"))) == ["late"]
 
 
+def test_a_structure_that_is_completed_later_is_needed() -> None:
+    first = form("world.h", prototype("Player"), class_("World", "players", "Player"))
+    second = form("player.h", class_("Player", "name"))
+    source = form("a.cpp", function("greet", body="World", selects="players name"))
+    graph = Graph([first, second, source], {"a": whole(first, second, source)})
+    assert names(graph, reach(graph, "greet").needed) == ["Player", "World", "Player", "greet"]
+
+
+def test_what_is_completed_after_the_edit_is_not_needed() -> None:
+    first = form("world.h", prototype("Player"), class_("World", "players", "Player"))
+    source = form("a.cpp", function("greet", body="World"), class_("Player", "name"))
+    graph = Graph([first, source], {"a": whole(first, source)})
+    assert names(graph, reach(graph, "greet").needed) == ["Player", "World", "greet"]
+
+
 def test_units_do_not_see_each_other() -> None:
     first, second = form("a.c", function("helper")), form("b.c", function("user", body="helper"))
     graph = Graph([first, second], {"a": whole(first), "b": whole(second)})

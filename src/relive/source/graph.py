@@ -288,9 +288,23 @@ class Graph:
         """Whether one row can be what a name in another means."""
         form, other = int(self._form_of[declares]), int(self._form_of[uses])
         late = int(self._table["flags"][uses]) & _LATE or self._table["kind"][uses] == MACRO
+        # What holds a pointer to a structure may come before the structure itself.
+        late = late or int(self._table["kind"][declares]) in _TYPES
         if form == other:
             return bool(late) or declares < uses
         return self._together(declares, uses) if late else self._before(form, other)
+
+    def _precedes(self, number: int, rows: Sequence[int]) -> bool:
+        """Whether a vertex comes before one of some rows, or belongs to what that one may look up late."""
+        for row in self._rows_of[number]:
+            form = int(self._form_of[row])
+            for other in rows:
+                if form != int(self._form_of[other]):
+                    if self._before(form, int(self._form_of[other])):
+                        return True
+                elif row < other or int(self._table["flags"][other]) & _LATE:
+                    return True
+        return False
 
     def _together(self, row: int, other: int) -> bool:
         return not self._span[int(self._form_of[row])].keys().isdisjoint(self._span[int(self._form_of[other])])
@@ -321,10 +335,11 @@ class Graph:
         """``through_bodies``: the compiler inlines, so that a body is seen by those that call it."""
         edits = list(edits)
         affected = self._affected(edits, through_bodies)
-        needed = self.closure(affected)
-        ambient = np.flatnonzero(self._table["role"] & AMBIENT)
         rows = [row for number in affected for row in self._rows_of[number]]
-        needed.update(int(self._vertex_of[a]) for a in ambient if any(self._visible(int(a), row) for row in rows))
+        # The closure goes from types to what completes them further down: what comes after everything is left out.
+        needed = {number for number in self.closure(affected) if number in affected or self._precedes(number, rows)}
+        ambient = self._vertex_of[np.flatnonzero(self._table["role"] & AMBIENT)]
+        needed.update(number for number in ambient.tolist() if self._precedes(number, rows))
         first = {edit.vertex for edit in edits}
         order = self.in_order(needed)
         return Sets(
