@@ -13,8 +13,11 @@ imported) is a refusal: the project's own linker does it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from relive.arch import x86_64
 from relive.diff.atoms import Atoms, Kind
@@ -22,7 +25,8 @@ from relive.diff.initialisers import is_initialiser
 from relive.elf import constants as c
 from relive.elf.inject import Addition, NewSymbol
 from relive.errors import Refusal
-from relive.link import unwind
+from relive.link import inject_debug, unwind
+from relive.link.inject_debug import DebugAddition
 from relive.link.layout import Layout
 from relive.link.model import Address, InPlace, LinkUnit, Moved, Redirect, Scope, TlsPlace
 from relive.link.patch import Prepared, Store
@@ -144,10 +148,8 @@ def _lists(atoms: Atoms) -> list[tuple[str, int, bytes]]:
     """The entries of a unit for `.init_array` and the like: (section, offset, whom it names)."""
     rel = atoms.relocations
     result = []
-    for row in range(len(rel)):
+    for row in np.flatnonzero(atoms.kinds[rel["section"]] == int(Kind.INIT)).tolist():
         section = int(rel["section"][row])
-        if atoms.kinds[section] != Kind.INIT:
-            continue
         target = int(atoms.target[row])
         name = atoms.names[target] if target >= 0 else atoms.object.symbol_names[int(rel["symbol"][row])]
         result.append((atoms.object.section_names[section], int(rel["offset"][row]), name or b"?"))
@@ -240,9 +242,13 @@ class _Areas:
 class Injection(Prepared):
     """A selection for a file, resolved and laid out; `at` fixes the addresses."""
 
-    def __init__(self, selector: FileSelector, scope: Scope, kind: FileKind) -> None:
+    def __init__(
+        self, selector: FileSelector, scope: Scope, kind: FileKind, linked_debug: Mapping[str, memoryview]
+    ) -> None:
         super().__init__(selector, scope)
         self._kind = kind
+        self._linked_debug = linked_debug
+        self._begins: list[int] = []
         for target in self.references.eh_targets.values():
             # A personality routine that code at fixed addresses names by its number: it gets a stub.
             if target is not None and not isinstance(target, Placed | Entry) and self._import(target) is not None:
@@ -369,6 +375,7 @@ class Injection(Prepared):
             jump = x86_64.redirect(base + offset, self._of(u, atom))
             memory[offset : offset + len(jump)] = jump
         unwind_rows = self._unwind_rows(relocator, memory)
+        debug = self._debug_addition()
         redirects = tuple((r, self._of(r.unit, r.atom)) for r in self.selection.redirects)
         jumps = {r.home: x86_64.redirect(r.home, new) for r, new in redirects}
         addition = Addition(
@@ -383,6 +390,8 @@ class Injection(Prepared):
             cleared=tuple((s.address, len(s.content)) for s in stores),
             unwind=unwind_rows,
             symbols=tuple(self._new_symbols(redirects)),
+            debug=debug.appended,
+            debug_stores=debug.stores,
         )
         rehomed = tuple((r, base + plan.entries[(r.unit, r.atom)]) for r in self.selection.rehomed)
         moved = tuple((m, self._of(m.unit, m.atom)) for m in self.selection.moved)
@@ -399,7 +408,9 @@ class Injection(Prepared):
         start = self.layout.eh_frame[0]
         where = unwind.offsets(self._records)
         rows = []
+        self._begins = []
         for record, offset in zip(self._records, where, strict=True):
+            self._begins.append(0)
             content = bytearray(record.content)
             new = self.selection.units[record.unit].new
             rel = new.eh_relocations
@@ -413,10 +424,57 @@ class Injection(Prepared):
                 relocator.write(kind, content, at, value - place if kind in x86_64.PC_RELATIVE else value)
                 if record.cie >= 0 and at == record.pc_field:
                     rows.append((value, self._base + start + offset))
+                    self._begins[-1] = value
             if record.cie >= 0:
                 unwind.link_cie(record, content, offset, where[record.cie])
             memory[start + offset : start + offset + len(content)] = content
         return tuple(rows)
+
+    def _debug_addition(self) -> DebugAddition:
+        linked = self._linked_debug
+        if ".debug_info" not in linked:
+            return DebugAddition({}, ())
+        used = {block.unit for block in self.selection.blocks}
+        units = {
+            u: (part.comparison.old.object, part.new.object) for u, part in enumerate(self.selection.units) if u in used
+        }
+        self._places: dict[int, npt.NDArray[np.int64]] = {}
+        made = inject_debug.addition(units, linked, self._debug_addresses)
+        if self._begins:
+            start = len(linked.get(".debug_frame", b"")) + len(made.appended.get(".debug_frame", b""))
+            frame = inject_debug.debug_frame(self._records, self._begins, start)
+            made.appended[".debug_frame"] = made.appended.get(".debug_frame", b"") + frame
+        return made
+
+    def _debug_addresses(
+        self, u: int, sections: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """Where things of a unit are, placed or not; -1 for what is nowhere."""
+        new = self.selection.units[u].new
+        if u not in self._places:
+            self._places[u] = self._all_places(u)
+        atoms = new.locate(sections, offsets)
+        place = np.where(atoms >= 0, self._places[u][atoms], -1) if len(self._places[u]) else np.full(len(atoms), -1)
+        return np.where(place >= 0, place + offsets - new.start[atoms], -1)
+
+    def _all_places(self, u: int) -> npt.NDArray[np.int64]:
+        """Address of each atom of a unit; -1 for what is nowhere or only under another meaning."""
+        unit = self.selection.units[u]
+        new, same = unit.new, unit.comparison.same
+        places = np.full(len(new.section), -1, np.int64)
+        for atom, name in enumerate(new.names):
+            address = unit.live.get(name) if name is not None else None
+            if new.kind[atom] == Kind.TEXT and atom not in same:
+                continue
+            if isinstance(address, TlsPlace):
+                places[atom] = address.offset
+            elif address is not None and import_of(address) is None:
+                places[atom] = address
+        for index, block in enumerate(self.selection.blocks):
+            if block.unit == u and index in self.layout.blocks:
+                for atom in atoms_in(new, block):
+                    places[atom] = self._base + self.layout.blocks[index] + int(new.start[atom]) - block.start
+        return places
 
     def _eh_address(self, target: Target) -> int:
         if target is None:
@@ -449,11 +507,13 @@ class Injection(Prepared):
         return result
 
 
-def prepare(units: Sequence[LinkUnit], scope: Scope, kind: FileKind) -> Injection:
-    """Decides everything about an addition except its addresses."""
+def prepare(
+    units: Sequence[LinkUnit], scope: Scope, kind: FileKind, linked_debug: Mapping[str, memoryview] | None = None
+) -> Injection:
+    """Decides everything about an addition except its addresses. `linked_debug`: the debug sections of the file."""
     selector = FileSelector(units, scope, kind)
     selector.select()
-    return Injection(selector, scope, kind)
+    return Injection(selector, scope, kind, linked_debug or {})
 
 
 def _align(value: int, to: int) -> int:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from relive.arch import x86_64
 from relive.build.units import Unit
 from relive.diff.atoms import Atoms, Interner
 from relive.diff.compare import compare
@@ -34,7 +35,7 @@ from relive.session.linking import FAR_FLAGS, OUR_FLAGS
 from relive.session.quickbuild_file import restore_program, write_program
 from relive.session.quickbuild_link import FileChange
 from relive.session.quickbuild_module import FileModule
-from relive.session.quickbuild_state import BuiltUnit, State, input_stamp, stamp
+from relive.session.quickbuild_state import BuiltUnit, DependencyNotes, State, input_stamp, stamp
 
 Compile = Callable[[Sequence[Unit]], list[Compiled]]
 """How units are compiled; their objects mean what whole-unit compilations mean."""
@@ -169,10 +170,22 @@ class QuickBuild:
     # --- steps ---------------------------------------------------------------------------------------------------
 
     def _know_dependencies(self) -> None:
-        """Asks the preprocessor for the headers of units whose build left no depfile."""
-        missing = self._project.missing_dependencies()
-        for unit, text in zip(missing, self._pool.all_dependencies(missing), strict=True):
+        """Asks the preprocessor for the headers of units whose build left no depfile; once, until one of them changes."""
+        missing = list(self._project.missing_dependencies())
+        if not missing:
+            return
+        notes = DependencyNotes(self._cache, self._project.database)
+        unknown = []
+        for unit in missing:
+            text = notes.get(unit)
+            if text is None:
+                unknown.append(unit)
+            else:
+                self._project.update_dependencies(unit.key, text)
+        for unit, text in zip(unknown, self._pool.all_dependencies(unknown), strict=True):
             self._project.update_dependencies(unit.key, text)
+            notes.put(unit, text, self._inputs(unit))
+        notes.save()
 
     def _stale(self, state: State) -> list[Unit]:
         """Units whose sources are not those that the file was made from."""
@@ -197,6 +210,7 @@ class QuickBuild:
         self, state: State, stale: Sequence[Unit], coming: Future[list[Compiled]]
     ) -> tuple[list[Refusal], FileModule, Baselines]:
         """The linked file and what it was linked from, read while the compiler runs."""
+        x86_64.entry_hazards(b"\x90" * 8)  # loads the disassembler, which takes a while
         image = load_image(state.linked_file, self._cache)
         if state.current is None and image.elf.section_named(".relive.build") is not None:
             coming.result()
@@ -216,6 +230,8 @@ class QuickBuild:
             elif not unit.object or not os.path.exists(unit.object):
                 reason = "there is no object file of it: nobody can tell what the program was linked from"
                 refusals.append(Refusal("no-baseline", os.path.basename(unit.source), reason, "", unit.source))
+        module.externals(())
+        _ = module.debug_sections
         return refusals, module, baselines
 
     def _compare(

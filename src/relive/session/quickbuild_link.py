@@ -58,20 +58,20 @@ def link(
     """Links all changes for the file. `far_object`: atoms of another compilation of a unit that reaches library data
     through the GOT. RefusedError: it takes a linker."""
     parts = [_link_unit(change, module) for change in changes]
-    prepared = prepare(parts, module, module.kind)
+    prepared = prepare(parts, module, module.kind, module.debug_sections)
     if prepared.references.far:
         for u in sorted(prepared.references.far):
             atoms = far_object(changes[u].unit, parts[u].new)
             if atoms is not None:
                 parts[u] = replace(parts[u], comparison=report.same_changes(parts[u].comparison, atoms))
-        prepared = prepare(parts, module, module.kind)
+        prepared = prepare(parts, module, module.kind, module.debug_sections)
         for u in sorted(prepared.references.far):
             reason = "it uses a library's data directly, which takes a copy relocation"
             prepared.selection.refusals.append(Refusal("data-out-of-reach", parts[u].source, reason, _OWN_LINKER))
     problems = _unpatchable(module, prepared)
     if problems:
         parts = [replace(part, rehomed=frozenset(problems)) for part in parts]
-        prepared = prepare(parts, module, module.kind)
+        prepared = prepare(parts, module, module.kind, module.debug_sections)
     refusals = [*prepared.refusals, *_linker_errors(module, changes, prepared, baselines, list(units))]
     if refusals:
         raise RefusedError(tuple(dict.fromkeys(refusals)))

@@ -6,6 +6,7 @@ another module's definition may come first."""
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -94,6 +95,17 @@ class FileModule(ModuleState):
             for name in self._find_in_libraries([n for n in names if n not in self._rows]):
                 result[name] = import_address(len(self._dynamic) + self._imports[name])
         return result
+
+    @cached_property
+    def debug_sections(self) -> dict[str, memoryview]:
+        """The debug sections, of which the image has no content: mapped, a quick build touches little of them. Empty
+        when they are compressed, since then nothing can be appended."""
+        sections = [s for s in self.image.sections if s.name.startswith(".debug_") and not s.flags & c.SHF_ALLOC]
+        if not sections or any(s.flags & c.SHF_COMPRESSED for s in sections):
+            return {}
+        with open(self.path, "rb") as file:
+            view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return {s.name: view[s.offset : s.offset + s.size] for s in sections}
 
     def imports(self) -> tuple[NewImport, ...]:
         """Names that new code imports and the linked file did not."""

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from relive.build.units import Unit
 from relive.errors import StorageError
 
 _VERSION = 1
@@ -136,6 +138,43 @@ class State:
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+class DependencyNotes:
+    """Depfiles that the preprocessor wrote for units without one, kept in the cache for each database."""
+
+    def __init__(self, cache: Path, database: str) -> None:
+        name = hashlib.blake2b(os.path.realpath(database).encode(errors="replace"), digest_size=16).hexdigest()
+        self._path = cache / "depfiles" / f"{name}.json"
+        self._known: dict[str, dict[str, object]] = {}
+        self._changed = False
+        with contextlib.suppress(OSError, ValueError):
+            self._known = json.loads(self._path.read_text())
+
+    def get(self, unit: Unit) -> str | None:
+        """The depfile of a unit, if nothing that it names has changed since."""
+        note = self._known.get(unit.key)
+        if not isinstance(note, dict) or note.get("command") != list(unit.command.arguments):
+            return None
+        inputs, text = note.get("inputs"), note.get("text")
+        if not isinstance(inputs, dict) or not isinstance(text, str):
+            return None
+        return text if all(list(input_stamp(path)) == was for path, was in inputs.items()) else None
+
+    def put(self, unit: Unit, text: str, inputs: Iterable[str]) -> None:
+        if text:
+            stamps = {path: list(input_stamp(path)) for path in inputs}
+            self._known[unit.key] = {"command": list(unit.command.arguments), "inputs": stamps, "text": text}
+            self._changed = True
+
+    def save(self) -> None:
+        """Trouble with the cache costs time and nothing else."""
+        if self._changed:
+            with contextlib.suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                temporary = self._path.with_suffix(f".{os.getpid()}")
+                temporary.write_text(json.dumps(self._known))
+                os.replace(temporary, self._path)
 
 
 def stamp(path: Path) -> Stamp | None:
