@@ -253,6 +253,24 @@ class Atoms:
         """Indices into `rows`, `relocations`, `target` of the references that lie in an atom."""
         return range(int(self.first[atom]), int(self.last[atom]))
 
+    @cached_property
+    def row_section(self) -> Ints:
+        """Section that each relocation lies in, as an array of its own for searching."""
+        return self.relocations["section"].astype(np.int64)
+
+    @cached_property
+    def row_offset(self) -> Ints:
+        """Offset in the section of each relocation."""
+        return self.relocations["offset"].astype(np.int64)
+
+    @cached_property
+    def commons(self) -> list[int]:
+        """Indices of common symbols: variables that the linker would make room for."""
+        found: list[int] = np.flatnonzero(
+            (self.object.symbols["shndx"] == c.SHN_COMMON) & ~self.symbol_is_local
+        ).tolist()
+        return found
+
     def row_bytes(self, atom: int) -> bytes:
         """The references of an atom in comparable form."""
         return self.rows[int(self.first[atom]) : int(self.last[atom])].tobytes()

@@ -126,7 +126,7 @@ def _undecided(old: Atoms, before: Ints, new: Atoms, after: Ints, equal: Bools) 
 
 
 def equal_code(old: Atoms, before: Ints, new: Atoms, after: Ints) -> Bools:
-    """`equal_pairs`, where references that the assembler resolved on one side are no difference, as far as C can tell."""
+    """`equal_pairs`, where references that the assembler resolved on one side are no difference as far as C sees."""
     equal = equal_pairs(old, before, new, after)
     _undecided(old, before, new, after, equal)
     return equal

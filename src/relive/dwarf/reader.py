@@ -213,11 +213,8 @@ class DebugInfo:
         return self._table("types", TYPE)
 
     @cached_property
-    def _parts(self) -> list[Part]:
-        return [
-            Part(Location(symbol, addend, section, value), size)
-            for addend, value, symbol, section, size in self._table("parts", PART).tolist()
-        ]
+    def _parts(self) -> Array:
+        return self._table("parts", PART)
 
     def _open(self) -> int:
         assert self._handle is not None, "used after close"
@@ -338,7 +335,10 @@ class DebugInfo:
             line=line,
             unit=unit,
             location=Location(symbol, addend, section, value),
-            parts=tuple(self._parts[first : first + count]),
+            parts=tuple(
+                Part(Location(symbol, addend, section, value), size)
+                for addend, value, symbol, section, size in self._parts[first : first + count].tolist()
+            ),
         )
 
 

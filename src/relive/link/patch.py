@@ -24,7 +24,7 @@ from relive.link import debug, layout, references, unwind
 from relive.link.model import Address, Block, LinkUnit, Redirect, Scope, Selection, TlsPlace
 from relive.link.references import References
 from relive.link.relocate import Relocator
-from relive.link.select import Entry, Named, Placed, Selector, Target, atoms_in
+from relive.link.select import Entry, Named, Placed, Selector, Target, named_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Prepared:
             if index in self._thread_local:
                 continue
             new = self.selection.units[block.unit].new
-            for atom in atoms_in(new, block):
+            for atom in named_in(new, block):
                 for symbol in new.aliases.get(atom, ()):
                     info = int(new.object.symbols["info"][symbol])
                     if info >> 4 != c.STB_LOCAL and info & 15 == c.STT_FUNC:
@@ -236,11 +236,8 @@ class Prepared:
         unit = self.selection.units[u]
         result: dict[bytes, Address] = {}
         homes = {(r.unit, r.atom) for r in self.selection.redirects}
-        for name, atom in unit.new.by_name.items():
+        for name, atom in self._names_placed(u):
             if (u, atom) in homes:
-                continue
-            index = self.selection.block_at(u, int(unit.new.section[atom]), int(unit.new.start[atom]))
-            if index is None or self.selection.blocks[index].end == int(unit.new.start[atom]):
                 continue
             if unit.new.is_global[atom] and self.selection.definitions.get(name, (u, atom)) != (u, atom):
                 continue
@@ -251,13 +248,19 @@ class Prepared:
             result[name] = self._base + offset
         return result
 
+    def _names_placed(self, u: int) -> list[tuple[bytes, int]]:
+        """(name, atom) of what the blocks of a unit hold."""
+        new = self.selection.units[u].new
+        atoms = {a: None for block in self.selection.blocks if block.unit == u for a in named_in(new, block)}
+        return [(n, a) for a in atoms for n in new.own_names.get(a, ()) if new.by_name.get(n) == a]
+
     def _functions(self) -> tuple[tuple[bytes, int, int], ...]:
         result = []
         for index, block in enumerate(self.selection.blocks):
             new = self.selection.units[block.unit].new
             if new.kinds[block.section] != Kind.TEXT:
                 continue
-            for atom in atoms_in(new, block):
+            for atom in named_in(new, block):
                 name = new.names[atom]
                 if name is not None:
                     start = self._base + self.layout.blocks[index] + int(new.start[atom]) - block.start
@@ -373,7 +376,7 @@ class Prepared:
             if index not in self.layout.blocks:
                 continue
             new = self.selection.units[block.unit].new
-            for atom in atoms_in(new, block):
+            for atom in named_in(new, block):
                 address = self._base + self.layout.blocks[index] + int(new.start[atom]) - block.start
                 section = next((i for low, high, i in ranges if low <= address < high), c.SHN_ABS)
                 for symbol in new.aliases.get(atom, ()):

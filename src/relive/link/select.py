@@ -12,7 +12,7 @@ Invariant: a placed block is never a mutable variable that already lives."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,49 @@ DEAD = None
 Target = Placed | Named | Entry | int | Address | None
 
 
+class Owners:
+    """Every global name has one owner in the patch: the first unit that defines it, strong before weak, and among those
+    one in which it changed (in another unit an inline function may just have become used). Found when asked for: units
+    have ten thousand names."""
+
+    def __init__(self, units: Sequence[LinkUnit]) -> None:
+        self._units = units
+        self._changed = [frozenset(unit.comparison.changed) for unit in units]
+        self._known: dict[bytes, tuple[int, int] | None] = {}
+
+    def get(self, name: bytes, default: tuple[int, int] | None = None) -> tuple[int, int] | None:
+        """(unit, atom) of the owner."""
+        if name not in self._known:
+            self._known[name] = self._find(name)
+        known = self._known[name]
+        return default if known is None else known
+
+    def __contains__(self, name: bytes) -> bool:
+        return self.get(name) is not None
+
+    def __getitem__(self, name: bytes) -> tuple[int, int]:
+        known = self.get(name)
+        if known is None:
+            raise KeyError(name)
+        return known
+
+    def _find(self, name: bytes) -> tuple[int, int] | None:
+        candidates = []
+        for u, unit in enumerate(self._units):
+            new = unit.new
+            atom = new.by_name.get(name)
+            if atom is None:
+                continue
+            for index in new.aliases.get(atom, ()):
+                binding = int(new.object.symbols["info"][index]) >> 4
+                if binding != c.STB_LOCAL and new.object.symbol_names[index] == name:
+                    candidates.append((binding != c.STB_GLOBAL, atom not in self._changed[u], u, atom))
+        if not candidates:
+            return None
+        *_, u, atom = min(candidates)
+        return u, atom
+
+
 class Selector:
     """Builds a Selection; also answers what a reference means (`target`) until everything is relocated."""
 
@@ -65,7 +108,7 @@ class Selector:
         self.selection = Selection(tuple(units))
         self._replaced: set[tuple[int, int]] = set()
         """(unit, atom) of functions that get new code, and of constants that move."""
-        self._owner: dict[bytes, tuple[int, int]] = {}
+        self._owner = Owners(units)
         self._fresh: set[tuple[int, int]] = set()
         """(unit, atom) of initialisers that run for new variables: never the living function of that name."""
         self._unwinding: set[int] = set()
@@ -76,7 +119,6 @@ class Selector:
 
     def select(self) -> Selection:
         """Runs all steps. Refusals are collected in the selection; the caller must look."""
-        self._define()
         self._seed()
         self._spread()
         self._follow()
@@ -84,19 +126,6 @@ class Selector:
         return self.selection
 
     # --- what is new or replaced ---------------------------------------------------------------------------------
-
-    def _define(self) -> None:
-        """Every global name has one owner in the patch: the first unit that defines it, strong before weak, and among
-        those one in which it changed (in another unit an inline function may just have become used)."""
-        for strong, only_changed in ((True, True), (True, False), (False, True), (False, False)):
-            for u, unit in enumerate(self.selection.units):
-                new = unit.new
-                binding = new.object.symbols["info"] >> 4
-                atoms = unit.comparison.changed if only_changed else list(new.aliases)
-                for atom in atoms:
-                    for index in new.aliases.get(atom, ()):
-                        if binding[index] != c.STB_LOCAL and (binding[index] == c.STB_GLOBAL) == strong:
-                            self._owner.setdefault(new.object.symbol_names[index], (u, atom))
 
     def _seed(self) -> None:
         for u, unit in enumerate(self.selection.units):
@@ -221,10 +250,11 @@ class Selector:
     def _spread(self) -> None:
         """Functions in one section with a replaced one, and everything that mentions a constant that moved."""
         for u, unit in enumerate(self.selection.units):
-            sections = {int(unit.new.section[a]) for v, a in self._replaced if v == u and unit.new.kind[a] == Kind.TEXT}
-            for atom in unit.new.functions():
-                if int(unit.new.section[atom]) in sections:
-                    self._replace_function(u, atom)
+            new = unit.new
+            sections = {int(new.section[a]) for v, a in self._replaced if v == u and new.kind[a] == Kind.TEXT}
+            beside = np.isin(new.section, list(sections)) & (new.kind == Kind.TEXT) & (new.label >= 0)
+            for atom in np.flatnonzero(beside).tolist():
+                self._replace_function(u, atom)
         if not self.selection.moved and not self.selection.reborn:
             return
         changed = True
@@ -275,6 +305,8 @@ class Selector:
             # A new variable counts even if no code mentions it: its constructor may (std::ios_base::Init, registrars).
             added = set(unit.comparison.added)
             placed = {a for a in variables if self._is_placed(u, a) or (a in added and self._live(u, a) is None)}
+            if not placed:
+                continue
             live = {a for a in variables if a not in placed and self._live(u, a) is not None}
             plan = plan_construction(unit, placed, live)
             for leaf in plan.mixed:
@@ -348,18 +380,13 @@ class Selector:
 
     def _need(self, u: int, target: Named) -> None:
         new = self.selection.units[u].new
-        for index in self._symbols_named(new, target.name):
-            if new.object.symbols["shndx"][index] == c.SHN_COMMON:
+        for index in new.commons:
+            if new.object.symbol_names[index] == target.name:
                 symbol = new.object.symbols[index]
                 size, align = self.selection.commons.get(target.name, (0, 1))
                 self.selection.commons[target.name] = (max(size, int(symbol["size"])), max(align, int(symbol["value"])))
                 return
         self.selection.externals.add(target.name)
-
-    @staticmethod
-    def _symbols_named(atoms: Atoms, name: bytes) -> list[int]:
-        names = atoms.object.symbol_names
-        return [i for i in range(len(names)) if names[i] == name and not atoms.symbol_is_local[i]]
 
     @staticmethod
     def _locate(atoms: Atoms, target: Placed) -> int:
@@ -374,12 +401,12 @@ class Selector:
         if kind == Kind.TEXT:
             low, high = 0, int(new.object.sections["size"][section])
         elif new.names[atom] is None:
-            first, last = atom, atom
-            while first and new.section[first - 1] == section and new.names[first - 1] is None:
-                first -= 1
-            while last + 1 < len(new.section) and new.section[last + 1] == section and new.names[last + 1] is None:
-                last += 1
-            low, high = int(new.start[first]), int(new.end[last])
+            # The run of nameless atoms around it.
+            first, last = np.searchsorted(new.section, [section, section + 1]).tolist()
+            before, after = np.flatnonzero(new.label[first:atom] >= 0), np.flatnonzero(new.label[atom:last] >= 0)
+            first = first + int(before[-1]) + 1 if len(before) else first
+            last = atom + int(after[0]) if len(after) else last
+            low, high = int(new.start[first]), int(new.end[last - 1])
         if any(self.selection.blocks[i].start == low for i in self.selection.by_place.get((u, section), ())):
             return
         align = max(1, int(new.object.sections["addralign"][section]))
@@ -395,7 +422,7 @@ class Selector:
         index = len(self.selection.blocks)
         self.selection.blocks.append(Block(u, section, low, high, align))
         self.selection.by_place.setdefault((u, section), []).append(index)
-        for inside in atoms_in(new, self.selection.blocks[index]):
+        for inside in named_in(new, self.selection.blocks[index]):
             for symbol in new.aliases.get(inside, ()):
                 name = new.object.symbol_names[symbol]
                 if new.is_global[inside] and self._owner.get(name) == (u, inside):
@@ -479,8 +506,8 @@ class Selector:
             moved = self._moved_owner(name) if new.is_global[atom] else None
             return moved if moved is not None else self._as_others_see(u, atom, address)
         if new.is_global[atom]:
-            owner = self._owner.get(name, (u, atom))
-            if owner != (u, atom):
+            owner = self._owner.get(name)
+            if owner is not None and owner != (u, atom):
                 return self._of_atom(*owner)
         return Placed(u, section, start)
 
@@ -545,19 +572,20 @@ def is_entry_reference(atoms: Atoms, row: int) -> bool:
 
 def rows_in(atoms: Atoms, block: Block) -> range:
     """Indices of the relocations that lie in a block."""
-    section = atoms.relocations["section"]
-    first = int(np.searchsorted(section, block.section, "left"))
-    last = int(np.searchsorted(section, block.section, "right"))
-    offsets = atoms.relocations["offset"][first:last]
-    low = first + int(np.searchsorted(offsets, block.start, "left"))
-    high = first + int(np.searchsorted(offsets, block.end, "left"))
-    return range(low, high)
+    first, last = np.searchsorted(atoms.row_section, [block.section, block.section + 1]).tolist()
+    low, high = np.searchsorted(atoms.row_offset[first:last], [block.start, block.end]).tolist()
+    return range(first + low, first + high)
 
 
-def atoms_in(atoms: Atoms, block: Block) -> Iterator[int]:
+def atoms_in(atoms: Atoms, block: Block) -> range:
     """Atoms that lie in a block."""
-    first = int(np.searchsorted(atoms.section, block.section, "left"))
-    last = int(np.searchsorted(atoms.section, block.section, "right"))
-    for atom in range(first, last):
-        if block.start <= atoms.start[atom] < block.end:
-            yield atom
+    first, last = np.searchsorted(atoms.section, [block.section, block.section + 1]).tolist()
+    low, high = np.searchsorted(atoms.start[first:last], [block.start, block.end]).tolist()
+    return range(first + low, first + high)
+
+
+def named_in(atoms: Atoms, block: Block) -> list[int]:
+    """Atoms with a name that lie in a block; a section of strings has thousands without one."""
+    found = atoms_in(atoms, block)
+    named: list[int] = (np.flatnonzero(atoms.label[found.start : found.stop] >= 0) + found.start).tolist()
+    return named
