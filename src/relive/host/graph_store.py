@@ -49,6 +49,10 @@ _RUN = struct.Struct("<16sII")
 _T = TypeVar("_T")
 
 
+class _MissingError(Exception):
+    """A form that is shown is not there; the transaction comes to nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredUnit:
     """What there is of a unit."""
@@ -95,7 +99,7 @@ class GraphStore:
             connection.executemany("INSERT OR REPLACE INTO forms VALUES (?, ?, ?)", rows)
             known = {digest for (digest,) in connection.execute("SELECT digest FROM forms")}
             if not shown <= known:
-                return False
+                raise _MissingError
             packed = b"".join(_RUN.pack(run.form, run.first, run.count) for run in runs)
             before = {form for (form,) in connection.execute("SELECT form FROM shows WHERE unit = ?", (key,))}
             connection.execute("INSERT OR REPLACE INTO units VALUES (?, ?, ?, ?)", (key, _text(source), state, packed))
@@ -104,7 +108,10 @@ class GraphStore:
             _drop_unshown(connection, before - shown)
             return True
 
-        return self._write(work)
+        try:
+            return self._write(work)
+        except _MissingError:
+            return False
 
     def forget_all_but(self, keys: Collection[str]) -> int:
         """Drops units that the project no longer has; how many."""
@@ -274,6 +281,9 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _is_whole(connection: sqlite3.Connection) -> bool:
     if connection.execute("PRAGMA user_version").fetchone() != (SCHEMA,):
+        return False
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not {"forms", "units", "shows", "files"} <= tables:
         return False
     return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
 
