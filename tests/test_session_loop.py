@@ -37,6 +37,7 @@ class FakeEngine:
     dry: list[frozenset[str]] = field(default_factory=list)
     generation: int = 0
     idle_slices: int = 0
+    outbox: list[Event] = field(default_factory=list)
 
     def prepare(self) -> FakePrepared:
         return FakePrepared()
@@ -68,7 +69,7 @@ class FakeEngine:
     def explain(self, what: str | None) -> str:
         return f"about {what}"
 
-    def idle(self) -> bool:
+    def idle(self, cancelled: Callable[[], bool] = lambda: False) -> bool:
         self.idle_slices -= 1
         return self.idle_slices > 0
 

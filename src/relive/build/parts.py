@@ -58,6 +58,17 @@ def is_clang(arguments: Sequence[str]) -> bool:
     return "clang" in posixpath.basename(arguments[compiler_index(arguments)])
 
 
+def is_pic(arguments: Sequence[str]) -> bool:
+    """Whether a command compiles for a shared library: what it defines may then be somebody else's in the end."""
+    pic = False
+    for word in arguments:
+        if word in ("-fPIC", "-fpic"):
+            pic = True
+        elif word in ("-fno-pic", "-fno-PIC", "-fPIE", "-fpie", "-fno-pie", "-fno-PIE"):
+            pic = False
+    return pic
+
+
 def skeleton_suffix(arguments: Sequence[str]) -> str:
     """What the compiler of a command appends to the name of a precompiled header."""
     return ".pch" if is_clang(arguments) else ".gch"

@@ -2,8 +2,8 @@
 
 Fast reloads compile the edited functions alone (`relive.source`). Such an object holds them, and whatever else the
 compiler had to emit beside them: inline functions, variables of the text before them, initialisers. Only the edited
-functions may differ; anything else that does is a doubt, and the whole unit is compiled instead. What the object does
-not hold is as it was.
+functions count: what else there is may come out otherwise where its callees have no bodies. What the object does not
+hold is as it was. Where it cannot be told what a symbol is, that is a `Doubt`, and the whole unit is compiled.
 
 The baseline stays the last whole object; newer code of single functions is kept beside it (`Newer`) until a whole
 object replaces both. A comparison with a baseline like that must look at the newer code where there is some:
@@ -12,6 +12,7 @@ object replaces both. A comparison with a baseline like that must look at the ne
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -20,9 +21,11 @@ import numpy as np
 from relive.diff.atoms import Atoms, Kind
 from relive.diff.compare import Comparison, same_meaning
 from relive.diff.initialisers import is_initialiser
-from relive.elf.object import ElfObject
+from relive.elf import constants as c
+from relive.elf.object import RELA_DTYPE, ElfObject
 
 _INTERNAL = re.compile(rb"L(?=\d)")
+_MOV, _LEA = 0x8B, 0x8D
 _PLAIN = {int(Kind.DATA), int(Kind.TLS)}
 
 
@@ -47,16 +50,47 @@ def internal_spellings(whole: Atoms) -> dict[bytes, bytes]:
     }
 
 
-def with_internal_names(obj: ElfObject, spellings: Mapping[bytes, bytes]) -> ElfObject:
-    """A part's object that refers to the internal functions and variables of its unit by their real names. gcc spells
-    a static function that is declared but not defined as if it were external: `_Z6helperi` for what the unit calls
-    `_ZL6helperi`. (The language allows no external one of the same name beside it.)"""
+def with_internal_names(obj: ElfObject, spellings: Mapping[bytes, bytes], whole: Atoms, *, direct: bool) -> ElfObject:
+    """A part's object that refers to functions and variables of its unit as the whole object does. `direct`: whether
+    the compiler refers to all of the unit's definitions directly (not -fPIC), or to internal ones only.
+
+    By their real names: gcc spells a static function that is declared but not defined as if it were external,
+    `_Z6helperi` for what the unit calls `_ZL6helperi`. (The language allows no external one of that name beside it.)
+    And by the same code: for what might be anywhere, the compiler writes `mov f@GOTPCREL(%rip)` and the assembler
+    R_X86_64_PLT32; for what is in the unit, `lea f(%rip)` and R_X86_64_PC32. A linker relaxes the one to the other
+    (psABI, "Optimize GOTPCRELX Relocations"), and so is it done here."""
     names = list(obj.symbol_names)
     undefined = np.flatnonzero(obj.symbol_sections == 0).tolist()
-    found = [index for index in undefined if names[index] in spellings]
-    for index in found:
-        names[index] = spellings[names[index]]
-    return replace(obj, symbol_names=names) if found else obj
+    internal: set[int] = set()
+    for index in undefined:
+        name = names[index] = spellings.get(names[index], names[index])
+        atom = whole.by_name.get(name)
+        if atom is not None and (direct or not whole.is_global[atom]):
+            internal.add(index)
+    if not internal:
+        return obj
+    return replace(obj, data=_relaxed(obj, internal), symbol_names=names)
+
+
+def _relaxed(obj: ElfObject, internal: set[int]) -> bytes:
+    """The object's bytes with direct references to some symbols."""
+    data = bytearray(obj.data)
+    sections = obj.sections
+    for table in np.flatnonzero(sections["type"] == c.SHT_RELA).tolist():
+        place = int(sections["info"][table])
+        if place >= len(sections) or not int(sections["flags"][place]) & c.SHF_EXECINSTR:
+            continue
+        first, base = int(sections["offset"][table]), int(sections["offset"][place])
+        rows = np.frombuffer(obj.data, RELA_DTYPE, int(sections["size"][table]) // c.RELA_SIZE, first)
+        for row in np.flatnonzero(np.isin(rows["symbol"], list(internal))).tolist():
+            kind, at = int(rows["type"][row]), base + int(rows["offset"][row])
+            if kind == c.R_X86_64_REX_GOTPCRELX and data[at - 2] == _MOV:
+                data[at - 2] = _LEA
+            elif kind != c.R_X86_64_PLT32:
+                continue
+            # r_info: type in the lower half (gABI, Elf64_Rela)
+            struct.pack_into("<I", data, first + row * c.RELA_SIZE + 8, c.R_X86_64_PC32)
+    return bytes(data)
 
 
 def has_lambdas(obj: ElfObject) -> bool:
@@ -111,7 +145,7 @@ def compare_part(
             if equal:
                 same.add(atom)
             elif not is_edited(name):
-                raise Doubt(f"{name.decode('utf-8', 'replace')} differs although it was not edited")
+                same.add(atom)  # it has another key function or no inline callees here; its source is as it was
             else:
                 changed.append(atom)
     return Comparison(old, part, frozenset(same), tuple(changed), (), tuple(resized), tuple(added), (), counterpart)

@@ -110,10 +110,11 @@ class CompilePool:
         *,
         extra_flags: Sequence[str] = (),
         cancelled: Callable[[], bool] = lambda: False,
+        background: bool = False,
     ) -> list[Compiled]:
         """Results in the order of ``units``. Superseded when ``cancelled()`` became true: all compilers are gone
-        then."""
-        return self._run(units, tuple(extra_flags), cancelled, dependencies=False)
+        then. ``background``: with low priority."""
+        return self._run(units, tuple(extra_flags), cancelled, dependencies=False, background=background)
 
     def parts(
         self, parts: Sequence[Part], *, cancelled: Callable[[], bool] = lambda: False, background: bool = False

@@ -70,6 +70,9 @@ class LinkUnit:
     the old one is rewritten."""
     initialiser_blocks: Mapping[bytes, tuple[tuple[int, int, bytes | None], ...]] | None = None
     """For gcc's one initialiser of a unit, if it was looked at: its blocks (start, end, variable or None)."""
+    partial: bool = False
+    """Whether the new object is that of a few functions: it refers to the others of its unit as if they were external,
+    internal ones too."""
 
     @property
     def new(self) -> Atoms:

@@ -458,6 +458,9 @@ class Selector:
             return self._of_atom(u, atom)
         if not name:
             return DEAD
+        unit = self.selection.units[u]
+        if unit.partial and name in unit.live and not _is_visible(unit.comparison.old, name):
+            return unit.live[name]
         if name in self._owner:
             return self._of_atom(*self._owner[name])
         address = self.scope.find(name)
@@ -559,6 +562,12 @@ class Selector:
         refusal = Refusal(code, name.decode("utf-8", "replace"), reason, hint, unit.source)
         if refusal not in self.selection.refusals:
             self.selection.refusals.append(refusal)
+
+
+def _is_visible(atoms: Atoms, name: bytes) -> bool:
+    """Whether other units see a name of an object."""
+    atom = atoms.by_name.get(name)
+    return atom is not None and bool(atoms.is_global[atom])
 
 
 def is_entry_reference(atoms: Atoms, row: int) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from relive.build.units import Unit
 from relive.diff.atoms import Atoms, Interner
 from relive.diff.locate import Location, locate
+from relive.diff.partial import Newer, internal_spellings
 from relive.elf import constants as c
 from relive.elf.object import ElfObject
 from relive.errors import FormatError, Refusal
@@ -54,6 +55,16 @@ class Baseline:
     residences: list[Residence] = field(default_factory=list)
     refusals: tuple[Refusal, ...] = ()
     """Why this unit cannot be reloaded, if it cannot."""
+    newer: Mapping[bytes, Newer] = field(default_factory=dict)
+    """Functions that were compiled alone since, and what came with them."""
+    _spellings: dict[bytes, bytes] | None = None
+
+    @property
+    def internal_spellings(self) -> dict[bytes, bytes]:
+        """See `diff.partial.internal_spellings`."""
+        if self._spellings is None:
+            self._spellings = internal_spellings(self.atoms)
+        return self._spellings
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +198,7 @@ class Baselines:
         there was nothing to move."""
         found = False
         for key, baseline in saved.items():
-            if not isinstance(baseline, Baseline):
+            if not isinstance(baseline, Baseline) or baseline.newer:
                 continue
             found = True
             self._store.mkdir(parents=True, exist_ok=True)

@@ -204,7 +204,9 @@ class Host:
         watcher = Watcher(messages, ())
         cleanup.callback(_quietly(watcher.close))
         watcher.add(project.inputs(), since_ns=life.started_ns)
-        engine = Engine(project, target, pool, cache=cache, workdir=workdir, clock=time.monotonic)
+        engine = Engine(
+            project, target, pool, cache=cache, workdir=workdir, clock=time.monotonic, fast_path=self._config.fast_path
+        )
         prepared = engine.prepare()
         # By now the headers of units without depfiles are known too.
         watcher.add(project.inputs(), since_ns=life.started_ns)

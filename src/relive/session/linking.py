@@ -41,6 +41,10 @@ class UnitChange:
     baseline: Baseline
     comparison: Comparison
     verdict: Verdict
+    partial: bool = False
+    """Whether only some functions of the unit were compiled."""
+    untyped: bool = False
+    """Whether debug information has nothing to say about it."""
 
 
 @dataclass(slots=True)
@@ -145,5 +149,6 @@ def _link_unit(change: UnitChange, residence: Residence) -> LinkUnit:
     back, other = report.returning(change.comparison, residence.left)
     live = {**residence.live, **back}
     return LinkUnit(
-        change.unit.source, change.comparison, live, residence.folded, gone=other, reborn=new_identities(change)
-    )
+        change.unit.source, change.comparison, live, residence.folded, gone=other, reborn=new_identities(change),
+        partial=change.partial,
+    )  # fmt: skip

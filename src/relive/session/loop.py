@@ -79,7 +79,10 @@ class Engine(Protocol):
     def undo(self, to: int | None = None) -> Reload: ...
     def status(self) -> dict[str, object]: ...
     def explain(self, what: str | None) -> str: ...
-    def idle(self) -> bool: ...
+    def idle(self, cancelled: Callable[[], bool] = ...) -> bool: ...
+
+    @property
+    def outbox(self) -> list[Event]: ...
 
 
 class Inputs(Protocol):
@@ -187,6 +190,11 @@ class Loop:
         """Asked by the engine while compilers run: is there something newer than what they compile?"""
         self._drain()
         return any(isinstance(m, (FilesChanged, ProgramExited, Stop)) for m in self._inbox)
+
+    def _somebody_waits(self) -> bool:
+        """Asked by the engine during idle work."""
+        self._drain()
+        return bool(self._inbox)
 
     def _gone(self) -> bool:
         self._drain()
@@ -310,7 +318,9 @@ class Loop:
         """A slice of background work; False when none is left (or it broke: then never again)."""
         assert self._engine is not None
         try:
-            return self._engine.idle()
+            more = self._engine.idle(self._somebody_waits)
+            self._tell_all(self._engine.outbox)
+            return more
         except TargetGone:
             return False
         except (ReliveError, OSError) as error:
@@ -320,6 +330,15 @@ class Loop:
         except Exception:
             self._emit_to(Notice(self._clock(), "internal error, please report it:\n" + traceback.format_exc()))
             return False
+
+    def _tell_all(self, outbox: list[Event]) -> None:
+        """What idle work had to say."""
+        for event in outbox:
+            if isinstance(event, Reload):
+                self._tell(event)
+            else:
+                self._emit_to(event)
+        outbox.clear()
 
     # ---- requests -------------------------------------------------------------------------------------------------
 

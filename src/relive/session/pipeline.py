@@ -7,24 +7,30 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from relive import source
+from relive.build.parts import is_pic
 from relive.build.units import Unit
-from relive.diff.atoms import Interner
+from relive.diff.atoms import Atoms, Interner
 from relive.diff.compare import compare, everything_changed
+from relive.diff.identity import has_numbered
+from relive.diff.partial import Doubt, Newer, compare_part, has_lambdas, with_internal_names, with_newer
 from relive.elf.object import ElfObject
 from relive.errors import FormatError, Refusal, RefusedError
-from relive.events import Notice, Reload, Status, Timings
-from relive.host.compiler import Compiled, CompilePool
+from relive.events import Event, Notice, Reload, Status, Timings
+from relive.host.compiler import Compiled, CompilePool, Superseded
 from relive.host.demangle import qualified_name
+from relive.host.native import compile_native
 from relive.host.project import Project
+from relive.host.skeletons import SkeletonStore
 from relive.host.target import Target
 from relive.link.model import Address
 from relive.link.patch import Prepared as PreparedPatch
-from relive.session import apply, report
+from relive.session import apply, report, verification
 from relive.session import refusals as refused
 from relive.session.active import old_callers
 from relive.session.apply import ModulePatch
@@ -36,10 +42,12 @@ from relive.session.baselines import (
     is_strong,
     lto_refusal,
 )
+from relive.session.fast import FastWay, Plan
 from relive.session.generations import Generation, reversed_code, reversed_rewrites, reversed_stores
 from relive.session.linking import OUR_FLAGS, Linking, UnitChange
 from relive.session.modules import ModuleState, is_project_module, load_module
 from relive.session.types import TypeCheck, Verdict
+from relive.source.library import Scanner
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,18 @@ class Prepared:
     units: int
     functions: int
     notices: tuple[Notice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a reload is about: whole units, or with `plans` parts of them."""
+
+    units: Sequence[Unit]
+    baselines: Mapping[str, Baseline | None]
+    plans: Mapping[str, Plan] = field(default_factory=dict)
+    everything: bool = False
+    compiled: Sequence[Compiled] = ()
+    """Whole units that are compiled already."""
 
 
 class _Clock:
@@ -82,6 +102,7 @@ class Engine:
         cache: Path,
         workdir: Path,
         clock: Callable[[], float] = time.monotonic,
+        fast_path: bool = True,
     ) -> None:
         self.project = project
         self.target = target
@@ -115,6 +136,16 @@ class Engine:
         """Patch files whose debug sections are written when there is time."""
         self._last: Reload | None = None
         self._last_plan: list[str] = []
+        self.fast: FastWay | None = None
+        if fast_path:
+            store = SkeletonStore(cache / "skeletons", pool)
+            self.fast = FastWay(project, pool, store, lambda: _scanner(cache), OUR_FLAGS)
+        self._why_whole = ""
+        """Why the last save went the sure way."""
+        self._unverified: dict[str, None] = {}
+        """Units of which functions were replaced the fast way, since the whole unit was last compiled."""
+        self.outbox: list[Event] = []
+        """What idle work has to tell; the loop takes it from here."""
 
     # --- start ---------------------------------------------------------------------------------------------------
 
@@ -125,6 +156,8 @@ class Engine:
         units = list(self.project.units.values())
         self._baselines.remember(units)
         self._idle = sorted(units, key=_last_edit)
+        if self.fast is not None:
+            self.fast.remember(self._idle[::-1], self.project.stale())
         now = self._clock() - self._start
         notices += [Notice(now, note.message, note.hint) for note in self.project.notes]
         self._find_dependencies()
@@ -190,8 +223,39 @@ class Engine:
             units = [u for u in units if (b := baselines[u.key]) is not None and b.residences]
         clock.lap("analyse")
 
+        # The fast way: where only function bodies were edited, only those are compiled. With any doubt, and for what it
+        # cannot do, the same story is told again with whole units.
+        plans = {} if everything else self._plans(units, baselines, files, cancelled)
+        clock.lap("analyse")
+        if plans and not any(plan.part for plan in plans.values()):
+            self._settle(_Work(units, baselines, plans=plans), files, 0)
+            return self._end(result, "unchanged", clock)
+        if plans:
+            work = _Work(units, baselines, plans=plans)
+            try:
+                event = self._bring(result, work, files, dry_run, clock, cancelled)
+            except (Doubt, FormatError) as doubt:
+                self._doubted(plans, str(doubt))
+            else:
+                if event.status in ("applied", "unchanged"):
+                    return event
+                self._doubted(plans, event.refusals[0].code if event.refusals else event.status)
+        work = _Work(units, baselines, everything=everything)
+        return self._bring(result, work, files, dry_run, clock, cancelled)
+
+    def _bring(
+        self,
+        result: Reload,
+        work: _Work,
+        files: frozenset[str],
+        dry_run: bool,
+        clock: _Clock,
+        cancelled: Callable[[], bool],
+    ) -> Reload:
+        """From units to new code in the process. Doubt: only where functions are compiled alone."""
         # The project's own compilers, out of tree. One failing unit fails the reload, as it would fail a build.
-        compiled = self._compile(units, cancelled)
+        began_ns = time.time_ns()
+        compiled = work.compiled or self._compile(work, cancelled)
         clock.lap("compile")
         failed = [c for c in compiled if not c.ok]
         if failed:
@@ -201,8 +265,8 @@ class Engine:
         # Old object against new, by meaning; types first: a changed layout is another kind of reload.
         refusals: list[Refusal] = []
         notes: list[str] = []
-        changes = self._changes(compiled, baselines, everything, refusals)
-        self._types.check([(c.comparison, c.verdict, c.unit.source) for c in changes])
+        changes = self._part_changes(compiled, work) if work.plans else self._changes(compiled, work, refusals)
+        self._types.check([(c.comparison, c.verdict, c.unit.source) for c in changes if not c.untyped])
         for change in changes:
             refusals += change.verdict.refusals
             notes += change.verdict.notes
@@ -232,10 +296,12 @@ class Engine:
             return self._end(result, "refused", clock, refusals=tuple(refusals), notes=tuple(notes))
         names = _names(patches)
         self._last_plan = report.plan(patches)
-        result = replace(result, functions=names, notes=tuple(notes))
+        how: Literal["functions", "unit"] = "functions" if work.plans else "unit"
+        result = replace(result, functions=names, notes=tuple(notes), compiled=how)
         if not any(report.does_something(p) for p in patches):
             if not dry_run:
-                self._adopt(changes, patches)
+                self._adopt(changes)
+                self._settle(work, files, began_ns)
             return self._end(result, "unchanged", clock)
         if dry_run:
             return replace(result, status="applied", timings_ms=clock.timings(), notes=tuple(self._last_plan))
@@ -253,6 +319,7 @@ class Engine:
         clock.lap("apply")
         self._unfinished += applied.unfinished if not self._debugged else []
         self._record(changes, patches, applied, files, names)
+        self._settle(work, files, began_ns)
         self._active_notes(notes, applied)
         result = replace(result, generation=self._number, pause_us=applied.pause_us, notes=tuple(notes))
         return self._end(result, "applied", clock)
@@ -266,6 +333,75 @@ class Engine:
             self._again.clear()
         return event
 
+    # --- the fast way -----------------------------------------------------------------------------------------------
+
+    def _plans(
+        self,
+        units: Sequence[Unit],
+        baselines: dict[str, Baseline | None],
+        files: frozenset[str],
+        cancelled: Callable[[], bool],
+    ) -> dict[str, Plan]:
+        """How each unit is compiled in part; empty when one of them cannot be."""
+        if self.fast is None or not units or self._again:
+            return {}
+        plans = {}
+        try:
+            for unit in units:
+                baseline = baselines[unit.key]
+                if baseline is None or baseline.refusals or not baseline.residences or unit.key in self._new_units:
+                    raise Doubt("nothing of it runs yet")
+                plans[unit.key] = self.fast.plan(unit, files, cancelled)
+        except (Doubt, FormatError) as doubt:
+            self._doubted(dict.fromkeys(u.key for u in units), str(doubt))
+            return {}
+        return plans
+
+    def _doubted(self, keys: Iterable[str], reason: str) -> None:
+        assert self.fast is not None
+        self._why_whole = reason
+        for _ in keys:
+            self.fast.reasons[reason] += 1
+
+    def _part_changes(self, compiled: Sequence[Compiled], work: _Work) -> list[UnitChange]:
+        """The objects of single functions against their units. Raises Doubt."""
+        changes = []
+        for one in compiled:
+            unit, plan = one.unit, work.plans[one.unit.key]
+            baseline = work.baselines[unit.key]
+            assert baseline is not None
+            obj = with_internal_names(
+                ElfObject.parse(one.object, unit.source),
+                baseline.internal_spellings,
+                baseline.atoms,
+                direct=not is_pic(unit.command.arguments),
+            )
+            verdict = Verdict()
+            typed = has_numbered(obj) or has_lambdas(obj)
+            if typed:
+                atoms = self._types.atoms(baseline.atoms, obj, self._interner, verdict, unit.source)
+            else:
+                atoms = Atoms(obj, self._interner)
+            numbered = unit.language == "c"
+            comparison = compare_part(baseline.atoms, atoms, baseline.newer, plan.is_edited, numbered=numbered)
+            changes.append(UnitChange(unit, baseline, comparison, verdict, partial=True, untyped=not typed))
+        return changes
+
+    def _settle(self, work: _Work, files: frozenset[str], began_ns: int) -> None:
+        """Notes which texts run now."""
+        if self.fast is None:
+            return
+        if work.plans:
+            self.fast.applied(work.plans.values())
+            self._unverified |= dict.fromkeys(work.plans)
+            return
+        known = (
+            files if not work.everything else frozenset(f for u in work.units for f in self.project.inputs_of(u.key))
+        )
+        self.fast.settled(work.units, known, began_ns)
+        for unit in work.units:
+            self._unverified.pop(unit.key, None)
+
     # --- steps ---------------------------------------------------------------------------------------------------
 
     def _units_of(self, files: Iterable[str]) -> list[Unit]:
@@ -276,8 +412,10 @@ class Engine:
         found |= {key: self.project.units[key] for key in sorted(self._again) if key in self.project.units}
         return list(found.values())
 
-    def _compile(self, units: Sequence[Unit], cancelled: Callable[[], bool]) -> list[Compiled]:
-        compiled = self.pool.compile(units, extra_flags=OUR_FLAGS, cancelled=cancelled)
+    def _compile(self, work: _Work, cancelled: Callable[[], bool]) -> list[Compiled]:
+        if work.plans:
+            return self.pool.parts([plan.part for plan in work.plans.values() if plan.part], cancelled=cancelled)
+        compiled = self.pool.compile(work.units, extra_flags=OUR_FLAGS, cancelled=cancelled)
         for one in compiled:
             if one.ok:
                 self.project.update_dependencies(one.unit.key, one.depfile)
@@ -293,17 +431,11 @@ class Engine:
     def _unedited(self, unit: Unit) -> bool:
         return all(_modified(path) <= self._began for path in self.project.inputs_of(unit.key))
 
-    def _changes(
-        self,
-        compiled: Sequence[Compiled],
-        baselines: dict[str, Baseline | None],
-        everything: bool,
-        refusals: list[Refusal],
-    ) -> list[UnitChange]:
+    def _changes(self, compiled: Sequence[Compiled], work: _Work, refusals: list[Refusal]) -> list[UnitChange]:
         changes = []
         for one in compiled:
             unit = one.unit
-            baseline = baselines.get(unit.key)
+            baseline = work.baselines.get(unit.key)
             if baseline is not None and baseline.refusals:
                 refusals += baseline.refusals
                 continue
@@ -325,7 +457,10 @@ class Engine:
                 continue  # compiled by the build, but not part of this program
             verdict = Verdict()
             atoms = self._types.atoms(baseline.atoms, obj, self._interner, verdict, unit.source)
-            comparison = (everything_changed if everything else compare)(baseline.atoms, atoms)
+            if work.everything:
+                comparison = everything_changed(baseline.atoms, atoms)
+            else:
+                comparison = with_newer(compare(baseline.atoms, atoms), baseline.newer)
             changes.append(UnitChange(unit, baseline, comparison, verdict))
         return changes
 
@@ -349,9 +484,9 @@ class Engine:
         """Whether no part of the program was made from this unit: it came into the database during the session."""
         return not self._baselines.was_there(unit)
 
-    def _adopt(self, changes: Sequence[UnitChange], patches: Sequence[ModulePatch]) -> None:
+    def _adopt(self, changes: Sequence[UnitChange]) -> None:
         """New objects that mean the same become the baselines: their debug information is newer."""
-        for change in changes:
+        for change in (c for c in changes if not c.partial):
             baseline = change.baseline
             atoms = change.comparison.new
             residences = [
@@ -378,12 +513,16 @@ class Engine:
         for change in changes:
             residences = []
             for residence in change.baseline.residences:
-                live = _carried_over(change, residence)
+                live = dict(residence.live) if change.partial else _carried_over(change, residence)
                 live.update(applied.addresses.get((residence.module.path, change.comparison.old), {}))
                 newest = {**residence.newest, **{name: new for name, _, new in applied.redirected}}
-                left = report.left_behind(change.comparison, residence)
+                left = residence.left if change.partial else report.left_behind(change.comparison, residence)
                 residences.append(Residence(residence.module, live, residence.folded, newest, left))
-            self._baselines.put(Baseline(change.baseline.unit, change.comparison.new, residences))
+            if change.partial:
+                newer = {**change.baseline.newer, **_newer(change)}
+                self._baselines.put(Baseline(change.baseline.unit, change.baseline.atoms, residences, newer=newer))
+            else:
+                self._baselines.put(Baseline(change.baseline.unit, change.comparison.new, residences))
         for patch in patches:
             before = {}
             for name, address in applied.globals.get(patch.module.path, {}).items():
@@ -432,6 +571,10 @@ class Engine:
                 result = replace(result, generation=self._number)
                 return self._end(result, "refused", clock, refusals=error.refusals)
             self._baselines.restore(generation.baselines)
+            if self.fast is not None:
+                self.fast.doubt(generation.baselines)
+            for key in generation.baselines:
+                self._unverified.pop(key, None)
             for module, before in generation.overlays:
                 for name, address in before.items():
                     if address is None:
@@ -458,23 +601,61 @@ class Engine:
         """Why something was reloaded, how, or not."""
         return report.explain(what, self._last, self._last_plan, self._generations, self.project)
 
-    def idle(self) -> bool:
+    def idle(self, cancelled: Callable[[], bool] = lambda: False) -> bool:
         """One slice of background work: the reader of debug information is compiled before it is needed; the user's
-        objects are secured before a later build replaces them."""
+        objects are secured before a later build replaces them; skeletons are made for the next save; what was compiled
+        the fast way is verified. `cancelled`: somebody waits."""
         if self._unfinished:
             apply.finish_file(*self._unfinished.pop())
             return True
         if not self._types.ready:
             self._types.prepare()
             return True
-        for generation in self._generations[:-1]:
-            if self._baselines.spill(generation.baselines, generation.number):
-                return True
         while self._idle:
             unit = self._idle.pop()
             if self._baselines.secure(unit):
                 return True
-        return False
+        try:
+            if self.fast is not None and (self.fast.idle(cancelled) or self._verify(cancelled)):
+                return True
+        except Superseded:
+            return True
+        return any(self._baselines.spill(g.baselines, g.number) for g in self._generations[:-1])
+
+    def _verify(self, cancelled: Callable[[], bool]) -> bool:
+        """Compiles a unit whole that was brought up to date the fast way: both must mean the same. Where they do not,
+        the whole unit is right, and it is applied."""
+        if not self._unverified:
+            return False
+        key = next(iter(self._unverified))
+        unit = self.project.units.get(key)
+        baseline = self._baselines.get(unit) if unit is not None else None
+        if unit is None or baseline is None:
+            del self._unverified[key]
+            return True
+        began = self._clock()
+        compiled = self.pool.compile([unit], extra_flags=OUR_FLAGS, cancelled=cancelled, background=True)
+        edited = set(baseline.newer)
+        work = _Work([unit], {key: baseline}, compiled=compiled)
+        result = Reload(0.0, self._number, "unchanged")
+        event = self._bring(result, work, frozenset({unit.source}), False, _Clock(self._clock, began), cancelled)
+        self._unverified.pop(key, None)
+        self.outbox += verification.outcome(event, edited, unit, self._clock() - self._start)
+        if self.fast is not None and event.status not in ("applied", "unchanged"):
+            self.fast.doubt([key])
+        return True
+
+
+def _scanner(cache: Path) -> Scanner:
+    return Scanner(compile_native("source", source.SOURCES, flags=source.FLAGS, cache=cache))
+
+
+def _newer(change: UnitChange) -> dict[bytes, Newer]:
+    """What of a part is newer than the unit's baseline."""
+    comparison = change.comparison
+    names = comparison.new.names
+    atoms = (*comparison.changed, *comparison.added)
+    return {name: Newer(comparison.new, atom) for atom in atoms if (name := names[atom]) is not None}
 
 
 def _carried_over(change: UnitChange, residence: Residence) -> dict[bytes, Address]:

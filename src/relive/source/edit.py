@@ -177,7 +177,6 @@ _REFUSED = (
     (Flag.CONSTEXPR, "constexpr", "its value may be used at compile time"),
     (Flag.AUTO_RETURN, "auto-return", "its result type follows from its body"),
     (Flag.ALWAYS_INLINE, "always-inline", "it is inlined into its callers"),
-    (Flag.MEMBER, "member-in-class", "its body is inside of its class"),
 )
 
 
