@@ -77,7 +77,7 @@ def run_case(
     was = output(program)
     edit(program, **{unit.replace(".", "__"): after})
     built = quick(program, cache, tmp_path / "work")
-    assert built.status == "applied", built
+    assert built.status == "applied", [f"{r.code} {r.subject}: {r.reason}" for r in built.refusals]
     wanted = fresh(tmp_path / "fresh", {main[0]: main[1], unit: after}, mode)
     assert output(program) == wanted
     if versions[0] != versions[1] and was != wanted:
@@ -129,3 +129,149 @@ def test_edit_taken_back_gives_the_linked_file(tmp_path: Path, shared_cache: Pat
     assert quick(program, shared_cache, tmp_path / "work").status == "applied"
     assert program.read_bytes() == linked
     assert program.stat().st_mtime_ns == date
+
+
+def refused(program: Path, cache: Path, work: Path) -> set[str]:
+    before = program.read_bytes()
+    built = quick(program, cache, work)
+    assert built.status == "refused", built
+    assert program.read_bytes() == before
+    return {refusal.code for refusal in built.refusals}
+
+
+REFUSALS = {
+    "first_constructor": ("int work(int n) { return n; }", "constructor-list",
+        "static int x; __attribute__((constructor)) static void early(void) { x = 4; }\n"
+        "int work(int n) { return n + x; }"),
+    "new_thread_local": ("int work(int n) { return n; }", "thread-local-in-file",
+        "static __thread int t = 5; int work(int n) { return n + t++; }"),
+    "name_of_no_library": ("int work(int n) { return n; }", "undefined-symbol",
+        "double cbrt(double); int work(int n) { return (int)cbrt(n); }"),
+    "removed_but_used": ("int work(int n) { return n; }", "still-used", "int wark(int n) { return n; }"),
+    "defined_twice": ("int work(int n) { return n; }", "defined-twice",
+        "int main(void) { return 4; } int work(int n) { return n; }"),
+    "takes_over_a_library_function": ("int work(int n) { return n; }", "newly-defined",
+        "int printf(const char *f, ...) { return !f; } int work(int n) { return n + 1; }"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_what_takes_a_linker_is_refused(case: str, tmp_path: Path, shared_cache: Path) -> None:
+    before, code, after = REFUSALS[case]
+    program = small.build(tmp_path / "p", {"main.c": programs.MAIN, "unit.c": before}, flags=("-g", "-fno-builtin"))
+    edit(program, unit__c=after)
+    assert code in refused(program, shared_cache, tmp_path / "work")
+
+
+def test_object_that_was_not_linked_is_no_baseline(tmp_path: Path, shared_cache: Path) -> None:
+    program = small.build(tmp_path / "p", {"main.c": programs.MAIN, "unit.c": "int work(int n) { return n; }"})
+    edit(program, unit__c="int work(int n) { return n + 100; }")
+    unit = program.parent / "unit.c.o"
+    subprocess.run(
+        ["gcc", "-g", "-O0", "-c", str(program.parent.parent / "src" / "unit.c"), "-o", str(unit)], check=True
+    )
+    edit(program, unit__c="int work(int n) { return n + 200; }")
+    assert refused(program, shared_cache, tmp_path / "work") == {"not-what-runs"}
+
+
+def test_error_leaves_the_file(tmp_path: Path, shared_cache: Path) -> None:
+    program = small.build(tmp_path / "p", {"main.c": programs.MAIN, "unit.c": "int work(int n) { return n; }"})
+    before = program.read_bytes()
+    edit(program, unit__c="int work(int n) { return m; }")
+    built = quick(program, shared_cache, tmp_path / "work")
+    assert built.status == "failed"
+    assert "m" in built.message
+    assert program.read_bytes() == before
+
+
+def test_running_program_keeps_its_file(tmp_path: Path, shared_cache: Path) -> None:
+    main = '#include <stdio.h>\nint work(int); int main(void) { char b[9]; while (fgets(b, 9, stdin)) {\n'\
+           'printf("%d\\n", work(1)); fflush(stdout); } return 0; }'  # fmt: skip
+    program = small.build(tmp_path / "p", {"main.c": main, "unit.c": "int work(int n) { return n; }"})
+    with subprocess.Popen([str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "1\n"
+        inode = program.stat().st_ino
+        edit(program, unit__c="int work(int n) { return n + 41; }")
+        assert quick(program, shared_cache, tmp_path / "work").status == "applied"
+        assert program.stat().st_ino != inode
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "1\n"
+        process.stdin.close()
+    done = subprocess.run([str(program)], input="\n", capture_output=True, text=True, check=True)
+    assert done.stdout == "42\n"
+
+
+def test_program_is_older_than_its_objects(tmp_path: Path, shared_cache: Path) -> None:
+    """Whatever happens to the sources: the next ninja or make links it anew."""
+    program = small.build(tmp_path / "p", {"main.c": programs.MAIN, "unit.c": "int work(int n) { return n; }"})
+    edit(program, unit__c="int work(int n) { return n + 1; }")
+    objects = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in program.parent.glob("*.o")}
+    assert quick(program, shared_cache, tmp_path / "work").status == "applied"
+    assert program.stat().st_mtime_ns < objects[program.parent / "unit.c.o"][1]
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in objects} == objects
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_shared_library(compiler: str, tmp_path: Path, shared_cache: Path) -> None:
+    versions = [
+        "#include <stdio.h>\nstatic int calls = 1; int tuned = 5; static const char *const names[] = {\"a\", \"b\"};\n"
+        "int twice(int n) { return n * 2; }\n"
+        "int work(int n) { puts(names[0]); return twice(n) + calls++ + tuned + names[n & 1][0]; }",
+        "#include <string.h>\n#include <stdlib.h>\nstatic int calls = 100, more; int tuned = 7;\n"
+        "static const char *const names[] = {\"x\", \"yz\"}; static int by(const void *a, const void *b) {\n"
+        " return *(const int *)a - *(const int *)b; }\nint twice(int n) { return n * 3; }\n"
+        "int work(int n) { int v[3] = {n, 2, 1}; qsort(v, 3, sizeof *v, by); more += v[0];\n"
+        " return twice(n) + calls++ + tuned + names[n & 1][0] + (int)strlen(names[1]) + more; }",
+    ]  # fmt: skip
+    outputs = []
+    for number in (0, 1):
+        sources = {"unit.c": versions[0 if number == 0 else 1]}
+        root = tmp_path / f"v{number}"
+        library = small.build(root, sources, compiler=compiler, flags=("-g", "-O0", "-fPIC"), link=("-shared",))
+        # A program that has a `twice` of its own: it comes before the library's.
+        (root / "main.c").write_text(programs.MAIN + "int twice(int n) { return n * 1000; }")
+        main = root / "build" / "main"
+        subprocess.run(["gcc", "-rdynamic", "-o", str(main), str(root / "main.c"), str(library)], check=True)
+        if number == 0:
+            edit(library, unit__c=versions[1])
+            built = quick(library, shared_cache, tmp_path / "work")
+            assert built.status == "applied", [f"{r.code} {r.subject}: {r.reason}" for r in built.refusals]
+        outputs.append(output(main))
+    assert outputs[0] == outputs[1]
+    done = subprocess.run(["readelf", "-aW", str(library)], capture_output=True, text=True, check=True)
+    assert not done.stderr
+
+
+def test_debugger_knows_new_and_old_code(tmp_path: Path, shared_cache: Path) -> None:
+    before = "static int twice(int n) {\n    return n * 2;\n}\n\nint work(int n) {\n    return twice(n);\n}\n"
+    after = "static int extra = 4;\n\n\n" + before.replace("twice(n);", "twice(n) + extra;")
+    program = small.build(tmp_path / "p", {"main.c": programs.MAIN, "unit.c": before})
+    edit(program, unit__c=after)
+    assert quick(program, shared_cache, tmp_path / "work").status == "applied"
+    commands = [
+        "break unit.c:9",
+        "break work",
+        "run",
+        "bt",
+        "next",
+        "continue",
+        "break unit.c:5",
+        "continue",
+        "bt",
+        "p extra",
+    ]
+    words = ["gdb", "-q", "-batch", "-nx", *(word for one in commands for word in ("-ex", one)), str(program)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    text = done.stdout
+    assert "Breakpoint 1 at" in text
+    assert "unit.c, line 9." in text
+    assert "work (n=1) at ../src/unit.c:9" in text
+    assert "twice (n=2) at ../src/unit.c:5" in text
+    assert "in work (n=2) at ../src/unit.c:9" in text
+    assert "$1 = 4" in text
+    assert "(2 locations)" not in text

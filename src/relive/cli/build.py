@@ -50,6 +50,8 @@ def main(arguments: argparse.Namespace) -> int:
     cache = paths.cache_dir()
     project = Project.open(arguments.target or "", build_dir=chosen.build_dir, start_dir=os.getcwd())
     program = quickbuild_targets.choose(project, arguments.target)
+    if program is None:
+        return _finish(arguments, chosen, project, Path(arguments.target or ""), _never_built(arguments.target))
     with tempfile.TemporaryDirectory(prefix="relive-build-") as work:
         pool = CompilePool(Path(work), chosen.jobs)
         try:
@@ -57,6 +59,15 @@ def main(arguments: argparse.Namespace) -> int:
         except FormatError as error:
             built = _not_possible(program, error)
     return _finish(arguments, chosen, project, program, built)
+
+
+def _never_built(target: str | None) -> Built:
+    from relive.errors import Refusal
+    from relive.session.quickbuild import Built
+
+    name = target or "the program"
+    reason = "there is no linked file yet"
+    return Built(target or "", "refused", refusals=(Refusal("never-built", name, reason, "build the project once"),))
 
 
 def _not_possible(program: Path, error: FormatError) -> Built:
@@ -75,7 +86,8 @@ def _finish(arguments: argparse.Namespace, chosen: Config, project: Project, pro
         _tell(arguments, built)
     if built.status == "refused" and not arguments.no_fallback:
         given = arguments.build_command or str(chosen["build"])
-        command = quickbuild_fallback.build_command(project, program, given, chosen.jobs)
+        wanted = program if program.exists() else None
+        command = quickbuild_fallback.build_command(project, wanted, arguments.target or "", given, chosen.jobs)
         record["command"] = str(command)
         if not arguments.quiet:
             print(f"{'would run' if arguments.dry_run else 'running'}: {command}", file=sys.stderr)

@@ -42,6 +42,8 @@ _PHDR = struct.Struct("<IIQQQQQQ")
 _SHDR = struct.Struct("<IIQQQQIIQQ")
 _DYN = struct.Struct("<qQ")
 _BIG = 1 << 16
+_TABLES = {c.SHT_GNU_HASH: c.DT_GNU_HASH, c.SHT_HASH: c.DT_HASH, c.SHT_DYNSYM: c.DT_SYMTAB}
+"""Tables that only .dynamic points at, so that they can move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,56 +306,50 @@ class _Work:
 
     def place_headers(self) -> None:
         """Finds room for the new program headers; what moves for it goes into the code segment."""
-        table = struct.unpack_from("<Q", self.elf.data, 32)[0]
-        wanted = len(self.headers) + (1 if self._has_code() else 0)
-        run = self._movable(table + c.PHDR_SIZE * len(self.elf.program_headers))
-        if wanted > self._capacity(table, ()):
-            wanted -= self._give_up(wanted - self._capacity(table, ()), lambda h: h.type == c.PT_GNU_PROPERTY)
-            wanted -= self._give_up(wanted - self._capacity(table, ()), self._is_property_note)
-        if wanted > self._capacity(table, ()) and run:
-            wanted += 0 if self._has_code() else 1
-            self._move(run)
-        else:
-            run = ()
-        wanted -= self._give_up(wanted - self._capacity(table, run), lambda h: h.type == c.PT_NOTE)
-        if wanted > self._capacity(table, run):
-            raise FormatError(f"{self.elf.path}: no room for more program headers")
-        if self._has_code():
-            size = len(self.code)
-            self.headers.append(ProgramHeader(c.PT_LOAD, c.PF_R | c.PF_X, -1, self.add.code_base, size, size, PAGE))
-        self._table = table
-
-    def _has_code(self) -> bool:
-        return bool(self.code)
-
-    def _capacity(self, table: int, moved: Sequence[Section]) -> int:
-        gone = {s.index for s in moved}
-        following = [
-            s.offset
-            for s in self.elf.sections
-            if s.offset > table and s.size and s.type not in (c.SHT_NULL, c.SHT_NOBITS) and s.index not in gone
-        ]
-        following += [h.offset for h in self.elf.segments if h.offset > table]
-        return (min(following, default=table) - table) // c.PHDR_SIZE
-
-    def _movable(self, end: int) -> tuple[Section, ...]:
-        """`.interp` and the notes that directly follow the table."""
+        table = self._table = struct.unpack_from("<Q", self.elf.data, 32)[0]
+        for spare in (lambda h: h.type == c.PT_GNU_PROPERTY, self._is_property_note):
+            for header in [h for h in self.headers if spare(h)]:
+                if self._missing(table, ()) > 0:
+                    self.headers.remove(header)
         run: list[Section] = []
-        for section in sorted((s for s in self.elf.sections if s.offset >= end and s.size), key=lambda s: s.offset):
-            note = section.type == c.SHT_NOTE and section.flags & c.SHF_ALLOC
-            if not note and section.name != ".interp":
+        for section in self._movable(table + c.PHDR_SIZE * len(self.elf.program_headers)):
+            if self._missing(table, run) <= 0:
                 break
             run.append(section)
-        return tuple(run)
+        if self._missing(table, run) > 0:
+            raise FormatError(f"{self.elf.path}: no room for more program headers")
+        if run:
+            self._move(run)
+        if self.code:
+            size = len(self.code)
+            self.headers.append(ProgramHeader(c.PT_LOAD, c.PF_R | c.PF_X, -1, self.add.code_base, size, size, PAGE))
 
-    def _give_up(self, count: int, which: object) -> int:
-        """Drops up to `count` headers; how many."""
-        dropped = 0
-        for header in [h for h in self.headers if callable(which) and which(h)][::-1]:
-            if dropped < count:
-                self.headers.remove(header)
-                dropped += 1
-        return dropped
+    def _missing(self, table: int, moved: Sequence[Section]) -> int:
+        """How many headers there is no room for, when some sections move away."""
+        gone = {s.index for s in moved}
+        following = [s.offset for s in self._staying() if s.offset > table and s.index not in gone]
+        following += [h.offset for h in self.elf.segments if h.offset > table]
+        wanted = len(self.headers) + (1 if self.code or moved else 0)
+        return wanted - (min(following, default=table) - table) // c.PHDR_SIZE
+
+    def _staying(self) -> list[Section]:
+        """Sections that still are where the file had them; tables that grew are not."""
+        return [
+            old
+            for old, now in zip(self.elf.sections, self.sections, strict=True)
+            if old.size and now.offset >= 0 and old.type not in (c.SHT_NULL, c.SHT_NOBITS)
+        ]
+
+    def _movable(self, end: int) -> list[Section]:
+        """What directly follows the table and is found by its address somewhere else: a program header or .dynamic."""
+        run: list[Section] = []
+        tags = {tag for _, tag, _ in self._dynamic()[1]}
+        for section in sorted((s for s in self._staying() if s.offset >= end), key=lambda s: s.offset):
+            note = section.type == c.SHT_NOTE and section.flags & c.SHF_ALLOC
+            if not note and section.name != ".interp" and _TABLES.get(section.type) not in tags:
+                break
+            run.append(section)
+        return run
 
     def _is_property_note(self, header: ProgramHeader) -> bool:
         note = self.elf.section_named(".note.gnu.property")
@@ -363,9 +359,9 @@ class _Work:
         )  # fmt: skip
 
     def _move(self, run: Sequence[Section]) -> None:
-        low = min(s.offset for s in run)
-        high = max(s.offset + s.size for s in run)
-        start = run[0].address - (run[0].offset - low)
+        low = run[0].offset
+        high = run[-1].offset + run[-1].size
+        start = run[0].address
         content = bytearray(self.elf.data[low:high])
         # The build-id was renewed where it was.
         for at, written in self.writes:
@@ -373,8 +369,12 @@ class _Work:
                 content[at - low : at - low + len(written)] = written
         self.writes = [(at, written) for at, written in self.writes if not low <= at < high]
         address = self._append(bytes(content), 16, bias=start % 16)
+        entries = {tag: at for at, tag, _ in self._dynamic()[1]}
         for section in run:
-            self._moved(section, section.address - start + address, section.size)
+            place = section.address - start + address
+            self._moved(section, place, section.size)
+            if section.type in _TABLES:
+                self.writes.append((entries[_TABLES[section.type]] + 8, struct.pack("<Q", place)))
         for i, header in enumerate(self.headers):
             if header.type in (c.PT_INTERP, c.PT_NOTE, c.PT_GNU_PROPERTY) and low <= header.offset < high:
                 self.headers[i] = replace(header, vaddr=header.vaddr - start + address, offset=-1)

@@ -22,6 +22,8 @@ from relive.arch import x86_64
 from relive.build.units import Unit
 from relive.diff.atoms import Atoms, Interner
 from relive.diff.compare import compare
+from relive.elf import constants as c
+from relive.elf.image import Image
 from relive.elf.inject import rewrite
 from relive.elf.object import ElfObject
 from relive.errors import FormatError, Refusal, RefusedError
@@ -35,6 +37,7 @@ from relive.session.linking import FAR_FLAGS, OUR_FLAGS
 from relive.session.quickbuild_file import restore_program, write_program
 from relive.session.quickbuild_link import FileChange
 from relive.session.quickbuild_module import FileModule
+from relive.session.quickbuild_ninja import other_steps
 from relive.session.quickbuild_state import BuiltUnit, DependencyNotes, State, input_stamp, stamp
 
 Compile = Callable[[Sequence[Unit]], list[Compiled]]
@@ -92,18 +95,25 @@ class QuickBuild:
     def _build(self, state: State, *, dry_run: bool) -> Built:
         # Which units were edited since the file was made; they are compiled while the linked file is read.
         self._know_dependencies()
-        stale = self._stale(state)
+        image = load_image(state.linked_file, self._cache)
+        stale = [unit for unit in self._stale(state) if _may_have(image, unit)]
         self._lap("analyse")
         if not stale:
-            return self._end("unchanged")
+            expected = [self._project.units[k].object for k in state.units if k in self._project.units]
+            others = tuple(other_steps(self._project, self._program, expected))
+            return self._end("refused", refusals=others) if others else self._end("unchanged")
         if len(stale) > UNITS_LIMIT:
             reason = f"{len(stale)} units are to be compiled: a full build does that in parallel and links once"
             return self._end("refused", refusals=(Refusal("many-units", self._program.name, reason, ""),))
         stamps = {unit.key: {path: input_stamp(path) for path in self._inputs(unit)} for unit in stale}
-        with ThreadPoolExecutor(1, "relive-compile") as worker:
+        with ThreadPoolExecutor(2, "relive-compile") as worker:
             coming = worker.submit(self._compile, stale)
-            refusals, module, baselines = self._read(state, stale, coming)
+            expected = [self._project.units[k].object for k in state.units if k in self._project.units]
+            expected += [unit.object for unit in stale]
+            others = worker.submit(other_steps, self._project, self._program, expected)
+            refusals, module, baselines = self._read(state, image, stale, coming)
             compiled = coming.result()
+            refusals += others.result()
         self._lap("compile")
         sources = tuple(unit.source for unit in stale)
         if failed := [one for one in compiled if not one.ok]:
@@ -170,7 +180,7 @@ class QuickBuild:
     # --- steps ---------------------------------------------------------------------------------------------------
 
     def _know_dependencies(self) -> None:
-        """Asks the preprocessor for the headers of units whose build left no depfile; once, until one of them changes."""
+        """Asks the preprocessor for the headers of units whose build left no depfile: once, until one changes."""
         missing = list(self._project.missing_dependencies())
         if not missing:
             return
@@ -182,9 +192,10 @@ class QuickBuild:
                 unknown.append(unit)
             else:
                 self._project.update_dependencies(unit.key, text)
+        began = time.time_ns()
         for unit, text in zip(unknown, self._pool.all_dependencies(unknown), strict=True):
             self._project.update_dependencies(unit.key, text)
-            notes.put(unit, text, self._inputs(unit))
+            notes.put(unit, text, self._inputs(unit), began)
         notes.save()
 
     def _stale(self, state: State) -> list[Unit]:
@@ -207,11 +218,10 @@ class QuickBuild:
         return self._project.inputs_of(unit.key)
 
     def _read(
-        self, state: State, stale: Sequence[Unit], coming: Future[list[Compiled]]
+        self, state: State, image: Image, stale: Sequence[Unit], coming: Future[list[Compiled]]
     ) -> tuple[list[Refusal], FileModule, Baselines]:
         """The linked file and what it was linked from, read while the compiler runs."""
         x86_64.entry_hazards(b"\x90" * 8)  # loads the disassembler, which takes a while
-        image = load_image(state.linked_file, self._cache)
         if state.current is None and image.elf.section_named(".relive.build") is not None:
             coming.result()
             reason = "it was made by a quick build of which nothing is known here"
@@ -227,6 +237,9 @@ class QuickBuild:
             baseline = baselines.get(unit)
             if baseline is not None:
                 refusals += baseline.refusals
+                if not baseline.residences and not baseline.refusals:
+                    reason = "the file has a unit of that name, and it is not what this object became"
+                    refusals.append(Refusal("not-what-runs", os.path.basename(unit.source), reason, "", unit.source))
             elif not unit.object or not os.path.exists(unit.object):
                 reason = "there is no object file of it: nobody can tell what the program was linked from"
                 refusals.append(Refusal("no-baseline", os.path.basename(unit.source), reason, "", unit.source))
@@ -322,6 +335,19 @@ class QuickBuild:
 
     def _end(self, status: Status, **fields: object) -> Built:
         return Built(str(self._program), status, timings_ms=dict(self._spent), **fields)  # type: ignore[arg-type]
+
+
+def _may_have(image: Image, unit: Unit) -> bool:
+    """Whether a unit is part of the linked file, going by names of files: a database has the units of other programs
+    too. True when nobody knows (assembly without names)."""
+    if not image.file_groups() or image.groups_named(os.path.basename(unit.source).encode()):
+        return True
+    try:
+        obj = ElfObject.parse(Path(unit.object).read_bytes(), unit.object)
+    except (OSError, FormatError):
+        return True
+    files = [obj.symbol_names[i] for i in ((obj.symbols["info"] & 15) == c.STT_FILE).nonzero()[0].tolist()]
+    return not files or any(image.groups_named(name) for name in files)
 
 
 def _names(injected: object) -> tuple[str, ...]:

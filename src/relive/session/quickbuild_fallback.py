@@ -29,12 +29,13 @@ class BuildCommand:
         return shlex.join(self.arguments)
 
 
-def build_command(project: Project, program: Path, given: str, jobs: int) -> BuildCommand:
-    """The command; BuildError when nobody knows one. `given`: the user's own, run by the shell where relive runs."""
+def build_command(project: Project, program: Path | None, name: str, given: str, jobs: int) -> BuildCommand:
+    """The command; BuildError when nobody knows one. `program`: the file, if there is one yet, else its `name` as the
+    user wrote it. `given`: the user's own command, run by the shell where relive runs."""
     if given:
         return BuildCommand(("/bin/sh", "-c", given), os.getcwd())
     for directory in _directories(project):
-        target = os.path.relpath(program, directory)
+        target = os.path.relpath(program, directory) if program is not None else os.path.basename(name)
         if target.startswith(".."):
             target = ""
         if os.path.isfile(os.path.join(directory, "build.ninja")):

@@ -194,8 +194,8 @@ def _finished(module: FileModule, prepared: Injection, injected: Injected) -> Ad
         for row in rows:
             renewed[row] = (new, size)
         if rows and symbols.type[rows[0]] == c.STT_FUNC:
-            # The jump stays at the old address, which is what pointers have: it needs a name in backtraces.
-            name = symbols.name(rows[0]) + b".entry"
+            # The jump stays at the old address. Its name is none that a debugger would take for the function.
+            name = b"relive.entry." + symbols.name(rows[0])
             kept.append(NewSymbol(name, old, int(symbols.size[rows[0]]), c.STB_LOCAL << 4 | c.STT_FUNC))
     addition = injected.addition
     stores = [*addition.stores]

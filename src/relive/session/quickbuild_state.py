@@ -161,9 +161,10 @@ class DependencyNotes:
             return None
         return text if all(list(input_stamp(path)) == was for path, was in inputs.items()) else None
 
-    def put(self, unit: Unit, text: str, inputs: Iterable[str]) -> None:
-        if text:
-            stamps = {path: list(input_stamp(path)) for path in inputs}
+    def put(self, unit: Unit, text: str, inputs: Iterable[str], began: int) -> None:
+        """Notes a depfile, unless one of its inputs changed since the preprocessor began (time in ns)."""
+        stamps = {path: list(input_stamp(path)) for path in inputs}
+        if text and all(time < began for time, _ in stamps.values()):
             self._known[unit.key] = {"command": list(unit.command.arguments), "inputs": stamps, "text": text}
             self._changed = True
 

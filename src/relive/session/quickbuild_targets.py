@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
+import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from relive.build.units import Unit
 from relive.elf import constants as c
-from relive.errors import UsageError
+from relive.elf.headers import parse_elf
+from relive.errors import FormatError, UsageError
 from relive.host.project import Project
 
 _ENTRIES_LIMIT = 50_000
 """Directory entries looked at before giving up: a build tree with more needs a TARGET."""
 
 
-def choose(project: Project, target: str | None) -> Path:
-    """The file; UsageError with the candidates when that is not clear."""
+def choose(project: Project, target: str | None) -> Path | None:
+    """The file; None when nothing is linked yet. UsageError with the candidates when it is not clear which."""
     roots = _roots(project)
     if target:
         return _named(target, roots)
     files = [path for path in linked_files(roots) if _may_have(path, project.units.values())]
-    stale = project.stale()
-    having = [path for path in files if _may_have(path, stale)] if stale else files
+    if not files:
+        return None
+    stale = _edited(project)
+    having = [path for path in files if _may_have(path, stale) or _is_ours(path)] if stale else files
     if len(having) == 1:
         return having[0]
-    programs = [path for path in having if not _is_library(path)]
-    if len(programs) == 1 and not stale:
-        return programs[0]
-    if not files:
-        raise UsageError(
-            "no linked program with symbols is in the build tree", "build the project first, or name TARGET"
-        )
     names = ", ".join(sorted(os.path.relpath(path) for path in having or files))
-    raise UsageError(f"several files have the edited units: {names}", "name the one that is meant: relive build TARGET")
+    which = "have the edited units" if stale else "are linked"
+    raise UsageError(f"several files {which}: {names}", "name the one that is meant: relive build TARGET")
+
+
+def _edited(project: Project) -> list[Unit]:
+    """Units whose sources are newer than their objects."""
+    return list(project.stale())
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether quick builds were made of a file: what was taken back there is to be found out, too."""
+    return (path.parent / f".{path.name}.relive-build" / "state.json").exists()
 
 
 def _roots(project: Project) -> list[Path]:
@@ -43,7 +51,7 @@ def _roots(project: Project) -> list[Path]:
     return [Path(directory) for directory in dict.fromkeys(found)]
 
 
-def _named(target: str, roots: list[Path]) -> Path:
+def _named(target: str, roots: list[Path]) -> Path | None:
     for directory in (Path.cwd(), *roots):
         path = directory / target
         if path.is_file():
@@ -54,7 +62,7 @@ def _named(target: str, roots: list[Path]) -> Path:
     if matching:
         names = ", ".join(sorted(os.path.relpath(path) for path in matching))
         raise UsageError(f"several files are called {target}: {names}", "give the path of the one that is meant")
-    raise UsageError(f"there is no file {target}", "build the project first; TARGET is the linked file")
+    return None
 
 
 def linked_files(roots: list[Path]) -> list[Path]:
@@ -95,23 +103,16 @@ def _is_linked(path: str) -> bool:
     return head[:4] == c.ELFMAG and kind in (c.ET_EXEC, c.ET_DYN)
 
 
-def _is_library(path: Path) -> bool:
-    return ".so" in path.name
-
-
-def _may_have(path: Path, units: object) -> bool:
+def _may_have(path: Path, units: Iterable[Unit]) -> bool:
     """Whether the names of source files in a file's symbol table are those of units."""
-    from relive.elf.headers import parse_elf
-    from relive.errors import FormatError
-
     try:
-        elf = parse_elf(path.read_bytes(), str(path))
-    except (OSError, FormatError):
+        with open(path, "rb") as file:
+            elf = parse_elf(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), str(path))
+    except (OSError, ValueError, FormatError):
         return False
     table = next((s for s in elf.sections if s.type == c.SHT_SYMTAB), None)
     if table is None:
         return False
     strings = bytes(elf.strings_of(table))
-    assert hasattr(units, "__iter__")
-    names = {os.path.basename(unit.source).encode() for unit in units if isinstance(unit, Unit)}
+    names = {os.path.basename(unit.source).encode() for unit in units}
     return any(b"\0" + name + b"\0" in strings for name in names)
