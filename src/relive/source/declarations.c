@@ -31,7 +31,8 @@ typedef struct {
     Name last, declared, of_class;
     uint32_t params; /* token of the parenthesis that opens the parameters */
     uint32_t strip, body, body_end;
-    bool is_typedef, has_class, is_enum, in_parens, automatic, trailing, empty_template, other_template, several;
+    bool is_typedef, is_elaborated, has_class, is_enum, in_parens, automatic, trailing, empty_template, other_template,
+        several;
 } Reader;
 
 static const Name NO_NAME = {NONE, NONE, NONE, false};
@@ -312,7 +313,8 @@ static uint32_t class_head(Reader *r, uint32_t i, Scope where)
     if (doubt) r->flags |= F_UNCERTAIN;
     if (kind(s, open) != '{') { /* struct S x; enum E : int; */
         r->last = name;
-        return j > i ? j : i + 1;
+        r->is_elaborated = kind(s, open) == ';';
+        return r->is_elaborated ? open : j > i ? j : i + 1;
     }
     if (r->params != NONE || open >= r->end) return i + 1;
     r->has_class = true;
@@ -492,8 +494,9 @@ static uint32_t namespace(Reader *r, uint32_t first, uint32_t i, Scope where)
         uint32_t next = past_attribute(s, i, &ignored);
         if (kind(s, i) == T_ID) {
             name_token(s, &r->last, i);
-            declare(r);
-            r->declared = r->last;
+            declare(r); /* A::B::inline C: from the first to the last */
+            r->declared.name = i;
+            r->declared.end = i + 1;
         }
         if (next == i && kind(s, i) != T_ID && kind(s, i) != T_SCOPE && kind(s, i) != K_INLINE) break;
         i = next > i ? next : i + 1;
@@ -566,9 +569,7 @@ static uint32_t declaration(Scan *s, uint32_t first, uint32_t end, Scope where)
         switch (k) {
         case ';': {
             if (r->declared.name == NONE && r->last.name != NONE) declare(r);
-            bool forward = i > first && r->last.name != NONE && !r->has_class && r->last.end == i &&
-                           (kind(s, first) == K_CLASS || kind(s, first) == K_ENUM || (r->flags & F_TEMPLATE)) &&
-                           r->last.first > first && kind(s, r->last.first - 1) == K_CLASS;
+            bool forward = r->is_elaborated && !r->has_class && r->declared.name == r->last.name;
             uint32_t what = kind_of(r, initialised);
             if (forward && what == C_VARIABLE) what = C_DECLARATION;
             if (r->declared.name == NONE) r->declared = r->of_class;

@@ -44,7 +44,8 @@ def _scope(unit: UnitText, i: int) -> bytes:
     for holder in unit.around(i):
         kind = unit.components["kind"][holder]
         if kind == Kind.NAMESPACE:
-            result += (unit.qualified(holder) or b"(anonymous namespace)") + b"::"
+            name = re.sub(rb"\binline\b|\s+", b"", unit.qualified(holder))
+            result += (name or b"(anonymous namespace)") + b"::"
         elif kind == Kind.CLASS and unit.name(holder):
             result += unit.name(holder) + b"::"
     return result
