@@ -254,12 +254,12 @@ def _run(folder: str, compiler: str, flags: tuple[str, ...]) -> None:
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
     libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
     base = libc.mmap(None, 1 << 20, 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
-    assert libc.munmap(base, 1 << 20) == 0, "a free range: nothing else is mapped before the patch is"
     bench = Bench(Path(folder))
     bench.process = _Self(low=base - PAGE, high=base)
     prepared = bench.prepare(bench.unit("int old;", RUNNING, *flags, compiler=compiler))
     assert prepared.refusals == ()
     linked = Linked(prepared, prepared.at(base, "patch.so"), bench)
+    assert libc.munmap(base, 1 << 20) == 0, "kept free until now"
     library = ctypes.CDLL(str(linked.path))
     assert ctypes.cast(library.entry, ctypes.c_void_p).value == linked.functions["entry"]
     for x in range(7):

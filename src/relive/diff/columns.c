@@ -265,7 +265,10 @@ static int work(Object *o)
     if (!o->symbol_names || !o->symbol_local) return NO_MEMORY;
     for (uint64_t i = 0; i < n; i++) {
         const Sym *s = &o->in.symbols[i];
-        o->symbol_local[i] = s->info >> 4 == STB_LOCAL && o->in.where[i] && s->shndx != SHN_ABS;
+        uint32_t section = o->in.where[i];
+        o->symbol_local[i] = s->info >> 4 == STB_LOCAL && section && s->shndx != SHN_ABS;
+        bool far = s->value >= (uint64_t)OFFSET_LIMIT || s->size >= (uint64_t)OFFSET_LIMIT;
+        if (far && section && section < o->in.section_count) return ODD;
     }
     int result = read_sections(o);
     if (!result) result = cut_object(o);

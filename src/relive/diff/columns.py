@@ -19,6 +19,7 @@ from relive.diff.interner import Interner
 from relive.diff.library import ALIAS_DTYPE, ROW_DTYPE
 from relive.elf import constants as c
 from relive.elf.object import ElfObject, Names, Texts
+from relive.errors import FormatError
 
 SELF = 0
 PENDING = -1
@@ -232,6 +233,11 @@ class _Reader:
         self.renames = renames
         self.kinds = section_kinds(obj)
         symbols, where = obj.symbols, obj.symbol_sections
+        placed = symbols[(where != 0) & (where < len(self.kinds))]
+        if bool((placed["value"] >= 1 << OFFSET_BITS).any()) or bool((placed["size"] >= 1 << OFFSET_BITS).any()):
+            raise FormatError(f"{obj.path}: a symbol lies outside of its section")
+        if bool((obj.sections["size"][self.kinds != 0] >= 1 << OFFSET_BITS).any()):
+            raise FormatError(f"{obj.path}: a section has an impossible size")
         self.symbol_is_local = ((symbols["info"] >> 4) == c.STB_LOCAL) & (where != 0) & (symbols["shndx"] != c.SHN_ABS)
 
     def columns(self) -> Columns:
