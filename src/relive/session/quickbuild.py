@@ -86,7 +86,7 @@ class QuickBuild:
         state = State.load(self._program)
         if dry_run:
             return self._build(state, dry_run=True)
-        with state.lock():
+        with state.lock(self._cache):
             state = State.load(self._program)
             return self._build(state, dry_run=False)
 
@@ -100,8 +100,8 @@ class QuickBuild:
         self._lap("analyse")
         if not stale:
             expected = [self._project.units[k].object for k in state.units if k in self._project.units]
-            others = tuple(other_steps(self._project, self._program, expected))
-            return self._end("refused", refusals=others) if others else self._end("unchanged")
+            steps = tuple(other_steps(self._project, self._program, expected))
+            return self._end("refused", refusals=steps) if steps else self._end("unchanged")
         if len(stale) > UNITS_LIMIT:
             reason = f"{len(stale)} units are to be compiled: a full build does that in parallel and links once"
             return self._end("refused", refusals=(Refusal("many-units", self._program.name, reason, ""),))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +56,7 @@ def run(command: BuildCommand, *, quiet: bool) -> int:
             command.arguments,
             cwd=command.directory,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL if quiet else sys.stderr.fileno(),
+            stdout=subprocess.DEVNULL if quiet else 2,
             check=False,
         )
     except OSError as error:

@@ -126,15 +126,14 @@ class State:
         os.replace(temporary, self.folder / "state.json")
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, cache: Path) -> Iterator[None]:
         """Keeps a second quick build of the same program waiting."""
+        name = hashlib.blake2b(os.fsencode(self.program), digest_size=16).hexdigest()
         try:
-            self.folder.mkdir(exist_ok=True)
-            file = open(self.folder / "lock", "w")  # noqa: SIM115  (held for the whole block)
+            (cache / "locks").mkdir(parents=True, exist_ok=True)
+            file = open(cache / "locks" / name, "w")  # noqa: SIM115  (held for the whole block)
         except OSError as error:
-            raise StorageError(
-                f"{self.folder} cannot be written: {error.strerror}", "make the program's directory writable"
-            ) from error
+            raise StorageError(f"{cache} cannot be written: {error.strerror}", "free space there") from error
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from relive.source.forms import MACRO, UNSURE
@@ -37,7 +37,7 @@ class Picture:
     title: str
     vertices: tuple[Vertex, ...]
     red: tuple[tuple[int, int], ...]
-    """(who needs, what), as numbers of vertices."""
+    """(who needs, what), as places in `vertices`."""
     own: frozenset[int]
     """The vertices asked for; the others are their neighbours."""
     sets: Sets | None = None
@@ -165,7 +165,9 @@ _STYLE = """
 def as_svg(picture: Picture) -> str:
     """A picture that needs nothing else."""
     rows = _rows(picture)
-    width, boxes = _placed(picture, rows)
+    legend = "red: needs, blue: needed by" + ("; orange: edited, yellow: to be compiled again" if picture.sets else "")
+    legend = f"{picture.title} ({legend})"
+    width, boxes = _placed(picture, rows, least=6.2 * len(legend))
     height = 2 * _MARGIN + _HEIGHT + _LAYER * max(0, len(rows) - 1) + 24
     sets = picture.sets
     out = [
@@ -192,8 +194,7 @@ def as_svg(picture: Picture) -> str:
             f'<text x="{x + 8:.1f}" y="{y + 17:.1f}">{escape(_label(vertex))}</text>'
             f'<text class="place" x="{x + 8:.1f}" y="{y + 32:.1f}">{escape(_place(vertex, picture))}</text></g>'
         )
-    legend = "red: needs, blue: needed by" + ("; orange: edited, yellow: to be compiled again" if sets else "")
-    out.append(f'<text class="place" x="{_MARGIN}" y="{height - 10:.0f}">{escape(picture.title)} ({legend})</text>')
+    out.append(f'<text class="place" x="{_MARGIN}" y="{height - 10:.0f}">{escape(legend)}</text>')
     return "\n".join([*out, "</svg>"]) + "\n"
 
 
@@ -233,14 +234,16 @@ def _untangle(rows: list[list[int]], edges: Iterable[tuple[int, int]]) -> None:
         place.update({number: i - len(row) / 2 for i, number in enumerate(row)})
 
 
-def _placed(picture: Picture, rows: Sequence[Sequence[int]]) -> tuple[float, dict[int, tuple[float, float, float]]]:
+def _placed(
+    picture: Picture, rows: Sequence[Sequence[int]], least: float
+) -> tuple[float, dict[int, tuple[float, float, float]]]:
     """Width of the picture, and (left, top, width) of each box."""
     widths = {
         vertex.number: 16 + _CHARACTER * max(len(_label(vertex)), 0.86 * len(_place(vertex, picture)))
         for vertex in picture.vertices
     }
     lengths = [sum(widths[number] for number in row) + _GAP * (len(row) - 1) for row in rows]
-    width = max([*lengths, 420]) + 2 * _MARGIN
+    width = max([*lengths, least]) + 2 * _MARGIN
     boxes: dict[int, tuple[float, float, float]] = {}
     for i, (row, length) in enumerate(zip(rows, lengths, strict=True)):
         x = (width - length) / 2
@@ -268,7 +271,16 @@ def _picture(
     graph: Graph, title: str, order: Iterable[int], edges: Iterable[tuple[int, int]], own: Iterable[int],
     sets: Sets | None, root: str,
 ) -> Picture:  # fmt: skip
-    return Picture(title, tuple(map(graph.vertex, order)), tuple(sorted(edges)), frozenset(own), sets, root)
+    # Numbered from 0 in this picture: those of the graph depend on what else is known.
+    numbers = {vertex: i for i, vertex in enumerate(order)}
+    vertices = tuple(replace(graph.vertex(vertex), number=i) for vertex, i in numbers.items())
+    red = tuple(sorted((numbers[user], numbers[used]) for user, used in edges))
+    if sets is not None:
+        edited, affected, needed = (
+            tuple(numbers[v] for v in members) for members in (sets.edited, sets.affected, sets.needed)
+        )
+        sets = Sets(edited, affected, needed, sets.doubts)
+    return Picture(title, vertices, red, frozenset(numbers[v] for v in own), sets, root)
 
 
 def _kind(vertex: Vertex) -> str:
