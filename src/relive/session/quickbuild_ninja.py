@@ -14,7 +14,13 @@ from pathlib import Path
 from relive.errors import Refusal
 from relive.host.project import Project
 
-_DIRTY = re.compile(r"^ninja explain: (.+) is dirty$", re.M)
+_REASON = re.compile(
+    r"^ninja explain: (?:(?:restat of )?output (.+?) older than most recent (?:input|dependency) "
+    r"|command line changed for (.+)$|recorded mtime of (.+?) older than most recent input )",
+    re.M,
+)
+"""Why a file is to be made anew. What only follows from another step is not looked at, nor steps whose output never
+exists: many projects have one that runs with each build (a version number), and it usually changes nothing."""
 _MANIFEST = re.compile(r"^ninja explain: .*\bbuild\.ninja\b", re.M)
 _LINKED = re.compile(r"\.(a|so(\.[0-9.]+)?)$")
 
@@ -38,12 +44,10 @@ def other_steps(project: Project, program: Path, expected: Collection[str]) -> l
         return [Refusal("other-steps", "build.ninja", reason, "the project's own build renews it")]
     known = {os.path.realpath(path) for path in expected}
     found = []
-    for name in dict.fromkeys(_DIRTY.findall(said)):
+    for name in dict.fromkeys(next(filter(None, names)) for names in _REASON.findall(said)):
         path = os.path.realpath(os.path.join(directory, name))
         if path in known or _LINKED.search(name) or path == os.path.realpath(program):
             continue
-        if "." not in os.path.basename(name) and not os.path.exists(path):
-            continue  # a name for several steps (phony)
         reason = "ninja would make it anew, and it is no object of an edited unit (generated, or its flags changed)"
         found.append(Refusal("other-steps", name, reason, "the project's own build makes it"))
     return found
