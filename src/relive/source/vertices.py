@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,8 +41,10 @@ _FOUND_BY_ARGUMENT = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+_MARKER = re.compile(rb"(?m)^# .*$")
+
+
+class Place(NamedTuple):
     """Where a vertex is in the text of a unit: a component, or (``component`` is -1) the directive that defines a
     macro."""
 
@@ -50,8 +55,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class UnitForms:
-    """What a unit shows of the project: runs in text order, and the forms that are new. ``places``: for each run, where
-    its vertices are."""
+    """What a unit shows of the project: runs in text order, and the forms that are new."""
 
     runs: tuple[Run, ...]
     forms: tuple[Form, ...]
@@ -60,8 +64,6 @@ class UnitForms:
 @dataclass(frozen=True, slots=True)
 class _Stretch:
     file: str
-    start: int
-    end: int
     first: int
     """Of the file's vertices."""
     places: tuple[Place, ...]
@@ -88,7 +90,7 @@ def read_unit(
         for file, parts in by_file.items()
         if not known(digests[file])
     ]
-    runs = tuple(Run(digests[s.file], s.first, len(s.places)) for s in stretches if s.places)
+    runs = tuple(Run(digests[s.file], s.first, len(s.places)) for s in stretches)
     return UnitForms(runs, tuple(forms))
 
 
@@ -101,21 +103,24 @@ def places(unit: UnitText, *, ours: Callable[[str], str | None]) -> dict[str, tu
 
 
 def _stretches(unit: UnitText, ours: Callable[[str], str | None]) -> list[_Stretch]:
+    # Lists, not arrays: single elements are what is asked for.
     chosen, _ = _chosen(unit)
-    starts = unit.components["start"][chosen]
+    rows = unit.components[chosen]
+    indices, starts, ends = chosen.tolist(), rows["start"].tolist(), rows["end"].tolist()
     defines = unit.directives[unit.directives["kind"] == DEFINE]
+    define_starts, define_ends = defines["start"].tolist(), defines["end"].tolist()
     counts: dict[str, int] = {}
     found: list[_Stretch] = []
     for file, start, end in _file_stretches(unit, ours):
-        first, last = np.searchsorted(starts, (start, end))
-        here = [
-            Place(int(i), int(unit.components["start"][i]), int(unit.components["end"][i])) for i in chosen[first:last]
-        ]
-        first, last = np.searchsorted(defines["start"], (start, end))
-        here += [Place(-1, int(row["start"]), int(row["end"])) for row in defines[first:last]]
-        here.sort(key=lambda place: place.start)
-        found.append(_Stretch(file, start, max([end, *(p.end for p in here)]), counts.get(file, 0), tuple(here)))
-        counts[file] = counts.get(file, 0) + len(here)
+        span = range(bisect_left(starts, start), bisect_left(starts, end))
+        here = [Place(indices[i], starts[i], ends[i]) for i in span]
+        span = range(bisect_left(define_starts, start), bisect_left(define_starts, end))
+        if span:
+            here += [Place(-1, define_starts[i], define_ends[i]) for i in span]
+            here.sort(key=lambda place: place.start)
+        if here:
+            found.append(_Stretch(file, counts.get(file, 0), tuple(here)))
+            counts[file] = counts.get(file, 0) + len(here)
     return found
 
 
@@ -163,14 +168,23 @@ def _chosen(unit: UnitText) -> tuple[Indices, Indices]:
 
 
 def _digest(unit: UnitText, file: str, stamp: bytes, parts: Sequence[_Stretch]) -> bytes:
+    """Of what the unit shows of a file. Where line markers stand depends on which headers were included before, and
+    says nothing of the file: only its components count, and their lines."""
     digest = hashlib.blake2b(file.encode("utf-8", "surrogateescape") + b"\0" + stamp, digest_size=16)
+    lines, parents = unit.components["line"], unit.components["parent"]
+    data = unit.data
     for part in parts:
+        scope: int | None = -1
         for place in part.places:
             if place.component >= 0:
-                # The same text inside of a namespace that another file opened is something else.
-                digest.update(b"::".join(_scope(unit, place.component)))
-                break
-        digest.update(unit.data[part.start : part.end])
+                parent = int(parents[place.component])
+                if parent != scope:
+                    # The same text inside of a namespace that another file opened is something else.
+                    digest.update(b"::".join(_scope(unit, place.component)) + b"{")
+                    scope = parent
+                digest.update(b"%d:" % lines[place.component])
+            text = data[place.start : place.end]
+            digest.update(_MARKER.sub(b"", text) if b"\n# " in text else text)
     return digest.digest()
 
 
