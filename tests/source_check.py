@@ -238,7 +238,7 @@ def extract(text: UnitText, edit: BodyEdit, new: bytes, file: str) -> bytes:
         source = b"\n".join(new.split(b"\n")[line - 1 : int(rows["last_line"][outer])]) + b"\n"
         words = frozenset(re.findall(rb"\w+", source))
     macros, _ = text.macro_closure(words, int(rows["start"][outer]))
-    local = outer == i and rows["flags"][i] & (Flag.STATIC | Flag.INLINE) or b"namespace {" in text.opening(i)
+    local = (outer == i and rows["flags"][i] & (Flag.STATIC | Flag.INLINE)) or b"namespace {" in text.opening(i)
     used = b"__attribute__((used))\n" if local and outer == i else b""
     place = b'\n# %d "%s"\n' % (line, file.encode())
     return text.opening(i) + b"\n" + macros + used + place + source + text.closing(i) + b"\n"

@@ -25,9 +25,15 @@ CPLUSPLUS = {
     ),
     "access-labels": ("class C { public: int f() {} private: int x; };", ["CLASS C", "  FUNCTION f", "  VARIABLE x"]),
     "final-class": ("struct S final : B { };", ["CLASS S"]),
-    "attributed-class": ("struct __attribute__((packed)) alignas(8) [[nodiscard]] S { int x; };", ["CLASS S", "  VARIABLE x"]),
+    "attributed-class": (
+        "struct __attribute__((packed)) alignas(8) [[nodiscard]] S { int x; };",
+        ["CLASS S", "  VARIABLE x"],
+    ),
     "nested-class": ("struct A { struct B { void f() {} }; };", ["CLASS A", "  CLASS B", "    FUNCTION f"]),
-    "anonymous-union": ("struct A { union { int a; float b; }; };", ["CLASS A", "  CLASS", "    VARIABLE a", "    VARIABLE b"]),
+    "anonymous-union": (
+        "struct A { union { int a; float b; }; };",
+        ["CLASS A", "  CLASS", "    VARIABLE a", "    VARIABLE b"],
+    ),
     "local-class": ("int f() { struct L { int g() { return 1; } }; return L().g(); }", ["FUNCTION f"]),
     "class-and-variable": ("struct S { int a; } x = { 1 };", ["VARIABLE x", "  VARIABLE a"]),
     "typedef-class": ("typedef struct { int a; } T;", ["ALIAS T", "  VARIABLE a"]),
@@ -37,90 +43,152 @@ CPLUSPLUS = {
     "enum-variable": ("enum { A, B } e;", ["VARIABLE e"]),
     "bit-field": ("struct S { unsigned a : 3, : 2, b : sizeof(int); };", ["CLASS S", "  VARIABLE a"]),
     "bit-field-default": ("struct S { int a : 3 = 1; int f() {} };", ["CLASS S", "  VARIABLE a", "  FUNCTION f"]),
-    "namespaces": ("namespace A { namespace { int f() {} } inline namespace v1 { int x; } }",
-                   ["NAMESPACE A", "  NAMESPACE", "    FUNCTION f", "  NAMESPACE v1", "    VARIABLE x"]),
+    "namespaces": (
+        "namespace A { namespace { int f() {} } inline namespace v1 { int x; } }",
+        ["NAMESPACE A", "  NAMESPACE", "    FUNCTION f", "  NAMESPACE v1", "    VARIABLE x"],
+    ),
     "nested-namespace": ("namespace A::B::inline C { int x; }", ["NAMESPACE A::B::inline C", "  VARIABLE x"]),
     "namespace-alias": ("namespace fs = std::filesystem; int x;", ["ALIAS fs", "VARIABLE x"]),
-    "linkage": ('extern "C" { int f(); } extern "C" int g() { return 1; }', ["LINKAGE", "  DECLARATION f", "FUNCTION g"]),
+    "linkage": (
+        'extern "C" { int f(); } extern "C" int g() { return 1; }',
+        ["LINKAGE", "  DECLARATION f", "FUNCTION g"],
+    ),
     "using": ("using A = int; using namespace std; using std::swap;", ["ALIAS", "ALIAS", "ALIAS"]),
     "template-function": ("template<class T, int N = (3 > 2)> T f(T a) { return a; }", ["FUNCTION f"]),
     "template-class": ("template<typename... T> struct X<T*...> : Y<T>... { T t; };", ["CLASS X", "  VARIABLE t"]),
     "template-default-lambda": ("template<auto F = [](int a) { return a; }> struct X { };", ["CLASS X"]),
-    "less-in-template": ("enable_if<(sizeof(int) < 8), int> f() { return 1; } int g();", ["FUNCTION f", "DECLARATION g"]),
+    "less-in-template": (
+        "enable_if<(sizeof(int) < 8), int> f() { return 1; } int g();",
+        ["FUNCTION f", "DECLARATION g"],
+    ),
     "specialisation": ("template<> int f<int>(int) { return 1; }", ["FUNCTION f"]),
     "explicit-instantiation": ("template class X<int>; extern template class X<long>;", ["OTHER", "DECLARATION"]),
     "deduction-guide": ("template<class T> X(T) -> X<T>;", ["DECLARATION X"]),
-    "concept": ("template<class T> concept C = requires(T t) { t.f(); { t.g() } -> D<int>; }; int x;",
-                ["DECLARATION C", "VARIABLE x"]),
-    "requires": ("template<class T> requires (sizeof(T) > 1) && C<T> || requires { typename T::x; } int f(T t) { return 1; }",
-                 ["FUNCTION f"]),
+    "concept": (
+        "template<class T> concept C = requires(T t) { t.f(); { t.g() } -> D<int>; }; int x;",
+        ["DECLARATION C", "VARIABLE x"],
+    ),
+    "requires": (
+        "template<class T> requires (sizeof(T) > 1) && C<T> || requires { typename T::x; } int f(T t) { }",
+        ["FUNCTION f"],
+    ),
     "trailing-requires": ("template<class T> int f(T) requires requires { T(); } { return 1; }", ["FUNCTION f"]),
     "static-assert": ('static_assert(sizeof(int) == 4, "{"); int x;', ["DECLARATION", "VARIABLE x"]),
     "operators": (
         "struct S { int operator()(int a) { return a; } bool operator<(S o) { return 1; } void operator[](int) {}"
         " S *operator->() { return this; } void *operator new[](unsigned long) {} auto operator<=>(S) const = default;"
         " S operator,(S) {} };",
-        ["CLASS S", "  FUNCTION operator()", "  FUNCTION operator<", "  FUNCTION operator[]", "  FUNCTION operator->",
-         "  FUNCTION operator new[]", "  DECLARATION operator<=>", "  FUNCTION operator,"],
+        [
+            "CLASS S",
+            "  FUNCTION operator()",
+            "  FUNCTION operator<",
+            "  FUNCTION operator[]",
+            "  FUNCTION operator->",
+            "  FUNCTION operator new[]",
+            "  DECLARATION operator<=>",
+            "  FUNCTION operator,",
+        ],
     ),
-    "shift-operator": ("std::ostream &operator<<(std::ostream &o, X) { return o; } X operator>>(X, int) {}",
-                       ["FUNCTION operator<<", "FUNCTION operator>>"]),
-    "conversion": ("struct S { operator bool() const { return 1; } operator std::vector<int>() { return {}; } };",
-                   ["CLASS S", "  FUNCTION operator bool", "  FUNCTION operator std::vector<int>"]),
-    "literal-operator": ('int operator""_a(char c) { return c; } int operator "" _b(char c) { return c; }',
-                         ['FUNCTION operator""_a', 'FUNCTION operator "" _b']),
-    "noexcept": ("int f() noexcept(noexcept(g())) { return 1; } int h() throw() { return 1; }", ["FUNCTION f", "FUNCTION h"]),
+    "shift-operator": (
+        "std::ostream &operator<<(std::ostream &o, X) { return o; } X operator>>(X, int) {}",
+        ["FUNCTION operator<<", "FUNCTION operator>>"],
+    ),
+    "conversion": (
+        "struct S { operator bool() const { return 1; } operator std::vector<int>() { return {}; } };",
+        ["CLASS S", "  FUNCTION operator bool", "  FUNCTION operator std::vector<int>"],
+    ),
+    "literal-operator": (
+        'int operator""_a(char c) { return c; } int operator "" _b(char c) { return c; }',
+        ['FUNCTION operator""_a', 'FUNCTION operator "" _b'],
+    ),
+    "noexcept": (
+        "int f() noexcept(noexcept(g())) { return 1; } int h() throw() { return 1; }",
+        ["FUNCTION f", "FUNCTION h"],
+    ),
     "trailing-type": ("auto f(int a) -> decltype(g<int>(a)) { return 1; }", ["FUNCTION f"]),
     "ref-qualifier": ("int S::f() const volatile && { return 1; }", ["FUNCTION S::f"]),
     "attribute-before-body": ("int f() __attribute__((noinline)) { return 1; }", ["FUNCTION f"]),
     "asm-label": ('int f() __asm__("g"); int x __asm__("y") = 1;', ["DECLARATION f", "VARIABLE x"]),
     "asm": ('asm("nop; }"); int x;', ["ASM", "VARIABLE x"]),
-    "try-block": ("S::S(int a) try : x(a), y{a} { } catch (int) { } catch (...) { } int g() { return 1; }",
-                  ["FUNCTION S::S", "FUNCTION g"]),
-    "initialisers": ("S::S() : Base<int>{1}, ns::Other(2), x{[] { return 1; }()}, rest(a)... { f(); } int y;",
-                     ["FUNCTION S::S", "VARIABLE y"]),
-    "defaulted": ("S::~S() = default; struct T { T() = default; T(int) = delete; virtual void f() = 0; };",
-                  ["FUNCTION S::~S", "CLASS T", "  DECLARATION T", "  DECLARATION T", "  DECLARATION f"]),
-    "friend": ("struct S { friend class T; friend int f(S s) { return 1; } };",
-               ["CLASS S", "  DECLARATION T", "  FUNCTION f"]),
-    "pointer-to-function": ("int (*fp)(int, int) = nullptr; void (*table[])(void) = { f, g };", ["VARIABLE fp", "VARIABLE table"]),
-    "returns-pointer-to-function": ("int (*f(int a))(char) { return fp; } X (*g())[3] { return 0; }", ["FUNCTION f", "FUNCTION g"]),
+    "try-block": (
+        "S::S(int a) try : x(a), y{a} { } catch (int) { } catch (...) { } int g() { return 1; }",
+        ["FUNCTION S::S", "FUNCTION g"],
+    ),
+    "initialisers": (
+        "S::S() : Base<int>{1}, ns::Other(2), x{[] { return 1; }()}, rest(a)... { f(); } int y;",
+        ["FUNCTION S::S", "VARIABLE y"],
+    ),
+    "defaulted": (
+        "S::~S() = default; struct T { T() = default; T(int) = delete; virtual void f() = 0; };",
+        ["FUNCTION S::~S", "CLASS T", "  DECLARATION T", "  DECLARATION T", "  DECLARATION f"],
+    ),
+    "friend": (
+        "struct S { friend class T; friend int f(S s) { return 1; } };",
+        ["CLASS S", "  DECLARATION T", "  FUNCTION f"],
+    ),
+    "pointer-to-function": (
+        "int (*fp)(int, int) = nullptr; void (*table[])(void) = { f, g };",
+        ["VARIABLE fp", "VARIABLE table"],
+    ),
+    "returns-pointer-to-function": (
+        "int (*f(int a))(char) { return fp; } X (*g())[3] { return 0; }",
+        ["FUNCTION f", "FUNCTION g"],
+    ),
     "name-in-parentheses": ("int (f)(int a) { return a; } int (g)(int);", ["FUNCTION f", "DECLARATION g"]),
     "member-pointer": ("int (S::*p)(int) = &S::f; int S::*q;", ["VARIABLE p", "VARIABLE q"]),
-    "brace-variable": ("std::vector<int> v{1, 2, 3}; int x{}; S s(1, 2);", ["VARIABLE v", "VARIABLE x", "DECLARATION s"]),
+    "brace-variable": (
+        "std::vector<int> v{1, 2, 3}; int x{}; S s(1, 2);",
+        ["VARIABLE v", "VARIABLE x", "DECLARATION s"],
+    ),
     "lambda-variable": ("auto l = [](int a) { return a; }; int f();", ["VARIABLE l", "DECLARATION f"]),
     "static-member": ("int S::count = 3; template<class T> T X<T>::y{};", ["VARIABLE S::count", "VARIABLE X<T>::y"]),
     "raw-string": ('const char *a = R"x(} ")" ; { )x"; int f() { return 1; }', ["VARIABLE a", "FUNCTION f"]),
-    "digit-separator": ("int a = 1'000'000; char c = '\\''; int f() { return '{'; }", ["VARIABLE a", "VARIABLE c", "FUNCTION f"]),
+    "digit-separator": (
+        "int a = 1'000'000; char c = '\\''; int f() { return '{'; }",
+        ["VARIABLE a", "VARIABLE c", "FUNCTION f"],
+    ),
     "prefixed-literals": ("auto a = u8\"{\"; auto b = L'{'; int u8 = 1;", ["VARIABLE a", "VARIABLE b", "VARIABLE u8"]),
-    "extension": ("__extension__ typedef long long ll; __extension__ int f() { return 1; }", ["ALIAS ll", "FUNCTION f"]),
+    "extension": (
+        "__extension__ typedef long long ll; __extension__ int f() { return 1; }",
+        ["ALIAS ll", "FUNCTION f"],
+    ),
     "global-qualifier": ("struct X::A f() { return {}; } int ::g() { return 1; }", ["FUNCTION f", "FUNCTION ::g"]),
     "decltype-result": ("decltype(g(1)) f() { return 1; } typeof(x) h() { return 1; }", ["FUNCTION f", "FUNCTION h"]),
     "alternative-tokens": ("int f() <% return a<:1:>; %> int x;", ["FUNCTION f", "VARIABLE x"]),
     "spliced-line": ("int f() { return 1 \\\n + 2; }\nint x;", ["FUNCTION f", "VARIABLE x"]),
-    "pragma-inside": ("int f(int a,\n#pragma GCC diagnostic push\n int b) { return 1; }\n#pragma pack(1)\nint x;",
-                      ["FUNCTION f", "VARIABLE x"]),
+    "pragma-inside": (
+        "int f(int a,\n#pragma GCC diagnostic push\n int b) { return 1; }\n#pragma pack(1)\nint x;",
+        ["FUNCTION f", "VARIABLE x"],
+    ),
     "thread-local": ("static thread_local int a = f(); constinit int b = 1;", ["VARIABLE a", "VARIABLE b"]),
     "structured-binding": ("auto [a, b] = f(); int x;", ["VARIABLE", "VARIABLE x"]),
     "several": ("int a = 1, *b, c(2), d[3];", ["VARIABLE a"]),
-}  # fmt: skip
+}
 
 C = {
     "old-style": ("int f(a, b) int a; char *b; { return a; } int x;", ["FUNCTION f", "VARIABLE x"]),
     "implicit-int": ("main() { return 0; }", ["FUNCTION main"]),
-    "words-of-cplusplus": ("int class, new, template; int f(int this) { return this; }", ["VARIABLE class", "FUNCTION f"]),
+    "words-of-cplusplus": (
+        "int class, new, template; int f(int this) { return this; }",
+        ["VARIABLE class", "FUNCTION f"],
+    ),
     "designated": ("struct S x = { .a = 1, .b = { 2 } }; int y[] = { [3] = 1 };", ["VARIABLE x", "VARIABLE y"]),
-    "statement-expression": ("int x = sizeof(({ int a; a; })); int f() { return ({ 1; }); }", ["VARIABLE x", "FUNCTION f"]),
+    "statement-expression": (
+        "int x = sizeof(({ int a; a; })); int f() { return ({ 1; }); }",
+        ["VARIABLE x", "FUNCTION f"],
+    ),
     "nested-function": ("int f() { int g() { return 1; } return g(); } int x;", ["FUNCTION f", "VARIABLE x"]),
     "enum-result": ("enum E { A } f(void) { return A; }", ["FUNCTION f"]),
     "attributes": ("static __inline __attribute__((__always_inline__)) int f(void) { return 1; }", ["FUNCTION f"]),
-    "noreturn": ("_Noreturn void f(void) { for (;;); } _Static_assert(1, \"\"); _Alignas(8) int x;",
-                 ["FUNCTION f", "DECLARATION", "VARIABLE x"]),
+    "noreturn": (
+        '_Noreturn void f(void) { for (;;); } _Static_assert(1, ""); _Alignas(8) int x;',
+        ["FUNCTION f", "DECLARATION", "VARIABLE x"],
+    ),
     "restrict": ("int f(char *restrict p, int (* __restrict q)(int)) { return 1; }", ["FUNCTION f"]),
     "bitfields": ("struct S { int a : 3; enum E b : 2; }; int x;", ["CLASS S", "VARIABLE x"]),
     "atomic": ("_Atomic(int) x; _Atomic(int) f(void) { return x; }", ["VARIABLE x", "FUNCTION f"]),
     "enum-base-like": ("struct S { int a; } f(void) { struct S s = { 1 }; return s; }", ["FUNCTION f"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CPLUSPLUS)
@@ -294,11 +362,11 @@ def test_library_headers_are_understood(compiler: str) -> None:
     assert len(unit.components) > 5000
 
 
-WORDS = st.sampled_from(
-    "struct class enum namespace template operator < > ( ) { } [ ] ; : :: , = -> ~ int f x R\"( )\" \" ' # "
-    "requires try catch auto decltype noexcept friend extern static asm using typedef concept \\\n \n # 1 \"a\" "
-    "__attribute__ (( )) [[ ]] ... && -> default 1'0".split(" ")
-)  # fmt: skip
+_TEXT = r"""struct class enum namespace template operator < > ( ) { } [ ] ; : :: , = -> ~ int f x R"( )" " ' # requires
+    try catch auto decltype noexcept friend extern static asm using typedef concept __attribute__ (( )) [[ ]] ... &&
+    default 1'0 <% %> <: :> static_assert const inline constexpr"""
+_LINES = ["\\\n", "\n", '\n# 1 "a"\n', "\n#define x {\n", "\n#pragma x\n"]
+WORDS = st.sampled_from([*_TEXT.split(), *_LINES])
 
 
 @settings(max_examples=300, deadline=None)

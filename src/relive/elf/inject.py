@@ -40,6 +40,7 @@ NEW_SECTIONS = (".relive.data", ".relive.bss", ".relive.text", ".relive.rodata",
 
 _PHDR = struct.Struct("<IIQQQQQQ")
 _SHDR = struct.Struct("<IIQQQQIIQQ")
+_SYM = struct.Struct("<IBBHQQ")
 _DYN = struct.Struct("<qQ")
 _BIG = 1 << 16
 _TABLES = {c.SHT_GNU_HASH: c.DT_GNU_HASH, c.SHT_HASH: c.DT_HASH, c.SHT_DYNSYM: c.DT_SYMTAB}
@@ -426,28 +427,35 @@ class _Work:
             raise FormatError(f"{self.elf.path}: was linked with --emit-relocs, which would go stale")
         if any(s.type == c.SHT_SYMTAB_SHNDX for s in self.elf.sections):
             raise FormatError(f"{self.elf.path}: has more sections than symbols can name")
-        table = self.elf.table(section, SYMBOL).copy()
-        for index, shift in self.shifted.items():
-            rows = table["shndx"] == index
-            table["value"][rows] += np.uint64(shift & 0xFFFFFFFFFFFFFFFF)
+        # Rows are copied as bytes: numpy copies records field by field.
+        raw = bytearray(self.elf.content(section))
+        table = np.frombuffer(raw, SYMBOL)
+        if self.shifted:
+            moved = np.zeros(1 << 16, np.int64)
+            for index, shift in self.shifted.items():
+                moved[index] = shift
+            rows = np.flatnonzero(moved[table["shndx"]])
+            table["value"][rows] += moved[table["shndx"][rows]].astype(np.uint64)
         for row, (address, size) in self.add.renewed.items():
             table["value"][row], table["size"][row] = address, size
             table["shndx"][row] = self._section_index(address)
         strings = bytearray()
         start = self.sections[section.link].size
-        fresh = np.zeros(len(self.add.symbols), SYMBOL)
-        for place, symbol in enumerate(self.add.symbols):
+        fresh: dict[bool, list[bytes]] = {True: [], False: []}
+        for symbol in self.add.symbols:
             where = self._section_index(symbol.address)
-            fresh[place] = (start + len(strings), symbol.info, symbol.other, where, symbol.address, symbol.size)
+            row_bytes = _SYM.pack(start + len(strings), symbol.info, symbol.other, where, symbol.address, symbol.size)
+            fresh[symbol.info >> 4 == c.STB_LOCAL].append(row_bytes)
             strings += symbol.name + b"\0"
-        local = (fresh["info"] >> 4) == c.STB_LOCAL
         first = min(section.info, len(table))
-        # New local symbols go in front of those of crtstuff and of the linker itself, as rows of the last file would.
-        content = np.concatenate([table[:first], fresh[local], table[first:], fresh[~local]])
+        # New local symbols go in front of the first global one (gABI: sh_info).
+        view = memoryview(raw)
+        cut = first * c.SYM_SIZE
+        content = b"".join([view[:cut], *fresh[True], view[cut:], *fresh[False]])
         self.growth[section.link] = bytes(strings)
-        self._symtab = section.index, content.tobytes()
-        info = first + int(local.sum())
-        self.sections[section.index] = replace(self.sections[section.index], info=info, size=content.nbytes)
+        self._symtab = section.index, content
+        info = first + len(fresh[True])
+        self.sections[section.index] = replace(self.sections[section.index], info=info, size=len(content))
 
     def _section_index(self, address: int) -> int:
         count = len(self.elf.sections)

@@ -13,7 +13,7 @@ imported) is a refusal: the project's own linker does it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +26,7 @@ from relive.elf import constants as c
 from relive.elf.inject import Addition, NewSymbol
 from relive.errors import Refusal
 from relive.link import inject_debug, unwind
-from relive.link.inject_debug import DebugAddition
+from relive.link.inject_debug import DebugAddition, LinkedDebug
 from relive.link.layout import Layout
 from relive.link.model import Address, InPlace, LinkUnit, Moved, Redirect, Scope, TlsPlace
 from relive.link.patch import Prepared, Store
@@ -242,9 +242,7 @@ class _Areas:
 class Injection(Prepared):
     """A selection for a file, resolved and laid out; `at` fixes the addresses."""
 
-    def __init__(
-        self, selector: FileSelector, scope: Scope, kind: FileKind, linked_debug: Mapping[str, memoryview]
-    ) -> None:
+    def __init__(self, selector: FileSelector, scope: Scope, kind: FileKind, linked_debug: LinkedDebug) -> None:
         super().__init__(selector, scope)
         self._kind = kind
         self._linked_debug = linked_debug
@@ -431,7 +429,7 @@ class Injection(Prepared):
         return tuple(rows)
 
     def _debug_addition(self) -> DebugAddition:
-        linked = self._linked_debug
+        linked = self._linked_debug.sections
         if ".debug_info" not in linked:
             return DebugAddition({}, ())
         used = {block.unit for block in self.selection.blocks}
@@ -439,7 +437,7 @@ class Injection(Prepared):
             u: (part.comparison.old.object, part.new.object) for u, part in enumerate(self.selection.units) if u in used
         }
         self._places: dict[int, npt.NDArray[np.int64]] = {}
-        made = inject_debug.addition(units, linked, self._debug_addresses)
+        made = inject_debug.addition(units, self._linked_debug, self._debug_addresses)
         if self._begins:
             start = len(linked.get(".debug_frame", b"")) + len(made.appended.get(".debug_frame", b""))
             frame = inject_debug.debug_frame(self._records, self._begins, start)
@@ -462,13 +460,14 @@ class Injection(Prepared):
         unit = self.selection.units[u]
         new, same = unit.new, unit.comparison.same
         places = np.full(len(new.section), -1, np.int64)
-        for atom, name in enumerate(new.names):
-            address = unit.live.get(name) if name is not None else None
-            if new.kind[atom] == Kind.TEXT and atom not in same:
+        text = (new.kind == int(Kind.TEXT)).tolist()
+        for name, address in unit.live.items():
+            atom = new.by_name.get(name)
+            if atom is None or (text[atom] and atom not in same):
                 continue
             if isinstance(address, TlsPlace):
                 places[atom] = address.offset
-            elif address is not None and import_of(address) is None:
+            elif import_of(address) is None:
                 places[atom] = address
         for index, block in enumerate(self.selection.blocks):
             if block.unit == u and index in self.layout.blocks:
@@ -508,16 +507,16 @@ class Injection(Prepared):
 
 
 def prepare(
-    units: Sequence[LinkUnit], scope: Scope, kind: FileKind, linked_debug: Mapping[str, memoryview] | None = None
+    units: Sequence[LinkUnit], scope: Scope, kind: FileKind, linked_debug: LinkedDebug | None = None
 ) -> Injection:
-    """Decides everything about an addition except its addresses. `linked_debug`: the debug sections of the file."""
+    """Decides everything about an addition except its addresses. `linked_debug`: of the file, if it has any."""
     selector = FileSelector(units, scope, kind)
     selector.select()
-    return Injection(selector, scope, kind, linked_debug or {})
+    return Injection(selector, scope, kind, linked_debug or LinkedDebug({}))
 
 
 def _align(value: int, to: int) -> int:
     return (value + to - 1) // to * to
 
 
-__all__ = ["FileKind", "Injected", "Injection", "Placed", "import_address", "import_of", "prepare"]
+__all__ = ["FileKind", "Injected", "Injection", "LinkedDebug", "Placed", "import_address", "import_of", "prepare"]

@@ -14,6 +14,7 @@ Sources: DWARF 5 sections 6.4 and 7; LSB Core 10.6.1 (.eh_frame against .debug_f
 from __future__ import annotations
 
 import struct
+import weakref
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,12 +45,28 @@ class DebugAddition:
     stores: tuple[tuple[str, int, bytes], ...]
 
 
+class LinkedDebug:
+    """The debug sections of the linked file, by name."""
+
+    def __init__(self, sections: Mapping[str, memoryview]) -> None:
+        self.sections = sections
+        self._tombstones: weakref.WeakKeyDictionary[ElfObject, list[tuple[str, int, bytes]]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def tombstones(self, old: ElfObject) -> list[tuple[str, int, bytes]]:
+        """See `tombstones`; found once for each object, which may be before there is a new one."""
+        if old not in self._tombstones:
+            self._tombstones[old] = tombstones(old, self.sections)
+        return self._tombstones[old]
+
+
 def addition(
-    units: Mapping[int, tuple[ElfObject, ElfObject]], linked: Mapping[str, memoryview], addresses: Addresses
+    units: Mapping[int, tuple[ElfObject, ElfObject]], linked: LinkedDebug, addresses: Addresses
 ) -> DebugAddition:
-    """For changed units: index → (old object, new object). `linked`: the debug sections of the linked file."""
+    """For changed units: index → (old object, new object)."""
     parts: dict[str, list[bytes]] = {}
-    sizes = {name: len(view) for name, view in linked.items()}
+    sizes = {name: len(view) for name, view in linked.sections.items()}
     stores: list[tuple[str, int, bytes]] = []
     for u, (old, new) in sorted(units.items()):
         contents = _contents(new)
@@ -61,7 +78,7 @@ def addition(
         for index, content in contents.items():
             made = _relocated(new, index, content, starts, lambda s, o, u=u: addresses(u, s, o))  # type: ignore[misc]
             parts.setdefault(new.section_names[index], []).append(made)
-        stores += tombstones(old, linked)
+        stores += linked.tombstones(old)
     return DebugAddition({name: b"".join(pieces) for name, pieces in parts.items()}, tuple(stores))
 
 

@@ -20,16 +20,18 @@ from typing import Literal
 
 from relive.arch import x86_64
 from relive.build.units import Unit
+from relive.diff import library
 from relive.diff.atoms import Atoms, Interner
 from relive.diff.compare import compare
 from relive.elf import constants as c
 from relive.elf.image import Image
 from relive.elf.inject import rewrite
 from relive.elf.object import ElfObject
-from relive.errors import FormatError, Refusal, RefusedError
+from relive.errors import FormatError, Refusal, RefusedError, ReliveError
 from relive.host.compiler import Compiled, CompilePool
 from relive.host.demangle import qualified_name
 from relive.host.images import load_image
+from relive.host.native import compile_native
 from relive.host.project import Project
 from relive.session import quickbuild_link
 from relive.session.baselines import Baseline, Baselines, is_lto, lto_refusal
@@ -77,7 +79,7 @@ class QuickBuild:
         self._pool = pool
         self._cache = cache
         self._compile: Compile = compile or (lambda units: pool.compile(units, extra_flags=OUR_FLAGS))
-        self._interner = Interner()
+        self._interner = _interner(cache)
         self._spent: dict[str, float] = {}
         self._last = time.monotonic()
 
@@ -244,7 +246,10 @@ class QuickBuild:
                 reason = "there is no object file of it: nobody can tell what the program was linked from"
                 refusals.append(Refusal("no-baseline", os.path.basename(unit.source), reason, "", unit.source))
         module.externals(())
-        _ = module.debug_sections
+        for unit in dict.fromkeys([*stale, *known]):
+            baseline = baselines.get(unit)
+            if baseline is not None and ".debug_info" in module.debug.sections:
+                module.debug.tombstones(baseline.atoms.object)
         return refusals, module, baselines
 
     def _compare(
@@ -335,6 +340,14 @@ class QuickBuild:
 
     def _end(self, status: Status, **fields: object) -> Built:
         return Built(str(self._program), status, timings_ms=dict(self._spent), **fields)  # type: ignore[arg-type]
+
+
+def _interner(cache: Path) -> Interner:
+    """With the C half of the diff room, compiled on first use; without a compiler for it, Python does the same."""
+    try:
+        return Interner(library.load(compile_native("diff", library.SOURCES, flags=library.FLAGS, cache=cache)))
+    except (ReliveError, OSError):
+        return Interner()
 
 
 def _may_have(image: Image, unit: Unit) -> bool:

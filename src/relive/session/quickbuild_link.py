@@ -12,6 +12,8 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from relive.arch import x86_64
 from relive.build.units import Unit
 from relive.diff.atoms import Atoms
@@ -58,20 +60,20 @@ def link(
     """Links all changes for the file. `far_object`: atoms of another compilation of a unit that reaches library data
     through the GOT. RefusedError: it takes a linker."""
     parts = [_link_unit(change, module) for change in changes]
-    prepared = prepare(parts, module, module.kind, module.debug_sections)
+    prepared = prepare(parts, module, module.kind, module.debug)
     if prepared.references.far:
         for u in sorted(prepared.references.far):
             atoms = far_object(changes[u].unit, parts[u].new)
             if atoms is not None:
                 parts[u] = replace(parts[u], comparison=report.same_changes(parts[u].comparison, atoms))
-        prepared = prepare(parts, module, module.kind, module.debug_sections)
+        prepared = prepare(parts, module, module.kind, module.debug)
         for u in sorted(prepared.references.far):
             reason = "it uses a library's data directly, which takes a copy relocation"
             prepared.selection.refusals.append(Refusal("data-out-of-reach", parts[u].source, reason, _OWN_LINKER))
     problems = _unpatchable(module, prepared)
     if problems:
         parts = [replace(part, rehomed=frozenset(problems)) for part in parts]
-        prepared = prepare(parts, module, module.kind, module.debug_sections)
+        prepared = prepare(parts, module, module.kind, module.debug)
     refusals = [*prepared.refusals, *_linker_errors(module, changes, prepared, baselines, list(units))]
     if refusals:
         raise RefusedError(tuple(dict.fromkeys(refusals)))
@@ -187,10 +189,7 @@ def _finished(module: FileModule, prepared: Injection, injected: Injected) -> Ad
     places = [(r.home, new, sizes.get(new, 0)) for r, new in injected.redirects]
     places += [(m.old, new, _size(prepared, m)) for m, new in injected.moved]
     for old, new, size in places:
-        rows = [
-            row for row in (symbols.value == old).nonzero()[0].tolist()
-            if symbols.type[row] in (c.STT_FUNC, c.STT_OBJECT, c.STT_GNU_IFUNC) and symbols.shndx[row] != c.SHN_UNDEF
-        ]  # fmt: skip
+        rows = module.image.functions_at(old) or _variables_at(module, old)
         for row in rows:
             renewed[row] = (new, size)
         if rows and symbols.type[rows[0]] == c.STT_FUNC:
@@ -231,6 +230,16 @@ def _identity(addition: Addition) -> bytes:
     for part in (addition.code, *(piece for _, piece in addition.stores)):
         content.update(part)
     return content.digest()
+
+
+def _variables_at(module: FileModule, address: int) -> list[int]:
+    symbols = module.image.symbols
+    kinds = (c.STT_OBJECT, c.STT_GNU_IFUNC)
+    return [
+        row
+        for row in (symbols.value == np.uint64(address)).nonzero()[0].tolist()
+        if symbols.type[row] in kinds and symbols.shndx[row] != c.SHN_UNDEF
+    ]
 
 
 def _size(prepared: Injection, moved: Moved) -> int:

@@ -20,7 +20,7 @@ from relive.elf.image import Image
 from relive.elf.inject_dynamic import NewImport, exported
 from relive.elf.symbols import SymbolTable, read_symbols
 from relive.host.target import Module, Target
-from relive.link.inject import FileKind, import_address
+from relive.link.inject import FileKind, LinkedDebug, import_address
 from relive.link.model import Address, TlsPlace
 from relive.session.modules import ModuleState
 
@@ -97,7 +97,11 @@ class FileModule(ModuleState):
         return result
 
     @cached_property
-    def debug_sections(self) -> dict[str, memoryview]:
+    def debug(self) -> LinkedDebug:
+        """The debug sections, if something can be appended to them."""
+        return LinkedDebug(self._debug_sections())
+
+    def _debug_sections(self) -> dict[str, memoryview]:
         """The debug sections, of which the image has no content: mapped, a quick build touches little of them. Empty
         when they are compressed, since then nothing can be appended."""
         sections = [s for s in self.image.sections if s.name.startswith(".debug_") and not s.flags & c.SHF_ALLOC]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from relive.source.model import Flag
-from relive.source.raw import Token, UnreadableError, tokens, words
+from relive.source.raw import Token, UnreadableError, has_types, tokens, words
 from relive.source.unit import UnitText
 
 _MANY_LINES = 4000
@@ -81,6 +81,14 @@ def _find(unit: UnitText, file: str, old: bytes, new: bytes) -> tuple[BodyEdit, 
             touched.setdefault(i, []).append(hunk)
     edits = (_edit(unit, i, hunks, before, after) for i in sorted(touched))
     return tuple(edit for edit in edits if edit is not None)
+
+
+def makes_types(text: bytes) -> bool:
+    """Whether raw text of a function (perhaps) has lambdas or local classes: templates over them need their bodies."""
+    try:
+        return has_types(tokens(text))
+    except UnreadableError:
+        return True
 
 
 # ---- lines ----

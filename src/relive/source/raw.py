@@ -71,3 +71,16 @@ def words(found: list[Token]) -> frozenset[bytes]:
         if token.text.startswith(b"#"):
             result.update(_PIECE.findall(token.text))
     return frozenset(result)
+
+
+def has_types(found: list[Token]) -> bool:
+    """Whether a function has a lambda or a class of its own (or something that looks like it)."""
+    for k, token in enumerate(found[1:], 1):
+        before = found[k - 1].text
+        if token.text == b"[" and not found[k - 1].is_word and before not in (b")", b"]", b"[", b"operator"):
+            return True
+        if token.text == b"[" and before in (b"return", b"co_return", b"co_yield", b"co_await", b"case"):
+            return True
+        if before in (b"struct", b"class", b"union", b"enum") and any(t.text == b"{" for t in found[k : k + 8]):
+            return True
+    return False

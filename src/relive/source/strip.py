@@ -5,15 +5,21 @@ them), explicit instantiations (they would need the bodies), asm at file scope (
 #define and #undef (the text is expanded). What is called and has no body any more is bound to what lives in the
 program. What stays, although it has a body, is marked KEEP by the scanner: see the table of traps in docs.
 
+Bodies of templates are a choice. Without them nothing is instantiated, which is quick; but a template over a type that
+no other unit can know (a lambda, a local class, an unnamed namespace's class) must have a body, or it is an error.
+A body that stays and holds a lambda keeps the templates that may take it: those it names, and those that they name.
+
 Removed text must not move what follows to other lines: few lines become empty ones, many a line marker."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from relive.source.macros import WORD
 from relive.source.model import DEFINE, UNDEF, Flag, Kind
 
 if TYPE_CHECKING:
@@ -21,13 +27,14 @@ if TYPE_CHECKING:
 
 _EMPTY_LINES = 8
 """More than these become a marker, as the preprocessor itself does it."""
+_LAMBDA = re.compile(rb"\[[^\[\]]*\]\s*(?:\(|\{|mutable|->|<)")
 
 
-def stripped(unit: UnitText, start: int, end: int, keep: frozenset[int]) -> bytes:
+def stripped(unit: UnitText, start: int, end: int, keep: frozenset[int], templates: bool) -> bytes:
     data = unit.data
     out: list[bytes] = []
     position, lines, lost = start, 0, start > 0
-    for cut, to, semicolon, has_marker in _cuts(unit, start, end, keep):
+    for cut, to, semicolon, has_marker in _cuts(unit, start, end, keep, templates):
         if cut < position:
             continue  # inside of what went already
         chunk = data[position:cut]
@@ -52,11 +59,17 @@ def stripped(unit: UnitText, start: int, end: int, keep: frozenset[int]) -> byte
     return b"".join(out)
 
 
-def _cuts(unit: UnitText, start: int, end: int, keep: frozenset[int]) -> list[tuple[int, int, bool, bool]]:
+def _cuts(
+    unit: UnitText, start: int, end: int, keep: frozenset[int], templates: bool
+) -> list[tuple[int, int, bool, bool]]:
     """What goes, in order: (from, to, whether a semicolon takes its place, whether a line marker is inside)."""
     rows = unit.components
     flags, kind = rows["flags"], rows["kind"]
     inside = (rows["start"] >= start) & (rows["end"] <= end) & (flags & Flag.UNCERTAIN == 0)
+    if templates:
+        keep |= frozenset(np.nonzero((flags & Flag.TEMPLATE != 0) & (flags & Flag.INSTANTIATION == 0))[0].tolist())
+    elif unit.cplusplus:
+        keep |= _takers_of_lambdas(unit, inside)
     if keep:
         inside &= ~_kept(rows, keep)
     function = inside & (kind == Kind.FUNCTION) & (flags & Flag.KEEP == 0)
@@ -74,6 +87,29 @@ def _cuts(unit: UnitText, start: int, end: int, keep: frozenset[int]) -> list[tu
     order = np.argsort(begin, kind="stable")
     columns = (column[order].tolist() for column in (begin, to, semicolon, has_marker))
     return list(zip(*columns, strict=True))
+
+
+def _takers_of_lambdas(unit: UnitText, inside: NDArray[Any]) -> frozenset[int]:
+    """Templates that bodies which stay may instantiate over their own lambdas."""
+    rows = unit.components
+    flags = rows["flags"]
+    function = inside & (rows["kind"] == Kind.FUNCTION)
+    stay = np.nonzero(function & (flags & Flag.KEEP != 0) & (flags & Flag.TEMPLATE == 0))[0]
+    words = [set(WORD.findall(text)) for text in map(unit.text, stay.tolist()) if _LAMBDA.search(text)]
+    if not words:
+        return frozenset()
+    template = np.nonzero(function & (flags & Flag.TEMPLATE != 0))[0].tolist()
+    named: dict[bytes, list[int]] = {}
+    for i in template:
+        named.setdefault(unit.name(i), []).append(i)
+    found: set[int] = set()
+    todo = [i for names in words for name in names for i in named.get(name, ())]
+    while todo:
+        i = todo.pop()
+        if i not in found:
+            found.add(i)
+            todo += [k for name in set(WORD.findall(unit.text(i))) for k in named.get(name, ()) if k not in found]
+    return frozenset(found)
 
 
 def _kept(rows: NDArray[Any], keep: frozenset[int]) -> NDArray[Any]:
