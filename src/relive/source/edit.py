@@ -139,9 +139,11 @@ def _function(unit: UnitText, file: str, hunk: _Hunk) -> int | None:
     return i if (hunk.start + 1 <= last if inserted else hunk.end <= last) else None
 
 
-def _moved(hunks: list[_Hunk], line: int) -> int:
-    """Where an old line (from 0, in no hunk or the first or last of one) is now, counted from the hunks before it."""
-    return line + sum((h.new_end - h.new_start) - (h.end - h.start) for h in hunks if h.end <= line)
+def _moved(hunks: list[_Hunk], line: int, *, behind: bool = True) -> int:
+    """Where an old line (from 0, in no hunk or the first of one) is now: behind what was inserted right before it, or
+    in front of it."""
+    before = (h for h in hunks if h.end <= line and (behind or h.start < line))
+    return line + sum((h.new_end - h.new_start) - (h.end - h.start) for h in before)
 
 
 # ---- outside of functions ----
@@ -162,7 +164,7 @@ def _compare_outside(
     if low and (b"/*" in before[low - 1] or before[low - 1].endswith((b"\\", b"\\\r"))):
         raise _DoubtError("outside-function", _place("the lines behind a comment changed", hunk))
     was = before[low:high]
-    now = after[_moved(hunks, low) if low else 0 : _moved(hunks, high)]
+    now = after[_moved(hunks, low, behind=False) : _moved(hunks, high)]
     if _by_line(was) != _by_line(now):
         raise _DoubtError("outside-function", _place("something outside of function bodies changed", hunk))
 

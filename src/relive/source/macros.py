@@ -48,7 +48,7 @@ class Macros:
             if kind == DEFINE:
                 line = data[start:end]
                 events.append(Event(start, b"#undef " + word + b"\n" + line if word in own else line, True))
-            elif word in own or not events:
+            elif word in own or not events or events[-1].line == b"#undef " + word:
                 events.append(Event(start, b"#undef " + word, True))
             else:
                 events.append(Event(start, b"", False))

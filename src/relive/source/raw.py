@@ -18,6 +18,7 @@ _TOKEN = re.compile(
 )
 _DIRECTIVE = re.compile(rb"(?:[^\\\n/]|\\\r?\n|\\.|//[^\n]*|/\*.*?\*/|/)*", re.DOTALL)
 _COMMENT = re.compile(rb"//[^\n]*|/\*.*?\*/|\\\r?\n", re.DOTALL)
+_AFTER_CLASS_NAME = frozenset({b"{", b"(", b")", b";", b"*", b"&", b"=", b"}", b","})
 _PIECE = re.compile(rb"[\w$\x80-\xff]+")
 
 
@@ -81,6 +82,8 @@ def has_types(found: list[Token]) -> bool:
             return True
         if token.text == b"[" and before in (b"return", b"co_return", b"co_yield", b"co_await", b"case"):
             return True
-        if before in (b"struct", b"class", b"union", b"enum") and any(t.text == b"{" for t in found[k : k + 8]):
-            return True
+        if before in (b"struct", b"class", b"union", b"enum"):
+            head = next((t.text for t in found[k:] if t.text in _AFTER_CLASS_NAME), b"")
+            if head == b"{":
+                return True
     return False
