@@ -62,18 +62,23 @@ def with_internal_names(obj: ElfObject, spellings: Mapping[bytes, bytes], whole:
     names = list(obj.symbol_names)
     undefined = np.flatnonzero(obj.symbol_sections == 0).tolist()
     internal: set[int] = set()
+    near: set[int] = set()
     for index in undefined:
         name = names[index] = spellings.get(names[index], names[index])
         atom = whole.by_name.get(name)
-        if atom is not None and (direct or not whole.is_global[atom]):
+        if atom is None:
+            continue
+        if not whole.is_global[atom]:
             internal.add(index)
-    if not internal:
+        if direct or not whole.is_global[atom]:
+            near.add(index)
+    if not near:
         return obj
-    return replace(obj, data=_relaxed(obj, internal), symbol_names=names)
+    return replace(obj, data=_relaxed(obj, near, internal), symbol_names=names)
 
 
-def _relaxed(obj: ElfObject, internal: set[int]) -> bytes:
-    """The object's bytes with direct references to some symbols."""
+def _relaxed(obj: ElfObject, near: set[int], internal: set[int]) -> bytes:
+    """The object's bytes with direct references to `near` symbols, some of them internal."""
     data = bytearray(obj.data)
     sections = obj.sections
     for table in np.flatnonzero(sections["type"] == c.SHT_RELA).tolist():
@@ -82,11 +87,11 @@ def _relaxed(obj: ElfObject, internal: set[int]) -> bytes:
             continue
         first, base = int(sections["offset"][table]), int(sections["offset"][place])
         rows = np.frombuffer(obj.data, RELA_DTYPE, int(sections["size"][table]) // c.RELA_SIZE, first)
-        for row in np.flatnonzero(np.isin(rows["symbol"], list(internal))).tolist():
+        for row in np.flatnonzero(np.isin(rows["symbol"], list(near))).tolist():
             kind, at = int(rows["type"][row]), base + int(rows["offset"][row])
             if kind == c.R_X86_64_REX_GOTPCRELX and data[at - 2] == _MOV:
                 data[at - 2] = _LEA
-            elif kind != c.R_X86_64_PLT32:
+            elif kind != c.R_X86_64_PLT32 or int(rows["symbol"][row]) not in internal:
                 continue
             # r_info: type in the lower half (gABI, Elf64_Rela)
             struct.pack_into("<I", data, first + row * c.RELA_SIZE + 8, c.R_X86_64_PC32)

@@ -5,9 +5,10 @@ come behind the last one, in memory and in the file:
 
 ```
 file  │ loaded part of the linked file, as it was: patched in place (jumps, constants, .dynamic, program headers)
+      │ .debug_*, .comment, .strtab, .shstrtab: each one followed by what is added to it
       │ new data    R W   GOT, constants with pointers (position-independent files), variables; zeros behind
-      │ new code    R E   code, constants, .eh_frame · .rela.dyn and .eh_frame_hdr, grown · .interp and notes, if moved
-      │ .debug_*, .comment, .symtab, .strtab, .shstrtab: each one followed by what is added to it
+      │ new code    R E   code, constants, .eh_frame · tables that grew or moved: .rela.dyn, .eh_frame_hdr, .interp …
+      │ .symtab, new debug sections
       └ section headers
 ```
 
@@ -26,7 +27,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from relive.elf import constants as c
 from relive.elf.dynamic import RELA
@@ -101,9 +101,40 @@ class Rewrite:
 
     size: int
     copies: tuple[tuple[int, int, int], ...]
-    """(to, from, size); neither overlaps another."""
+    """(to, from, size), beside those of the skeleton."""
     writes: tuple[tuple[int, bytes], ...]
     """(at, bytes), done behind the copies in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """What of the new file is known before there is an addition: where the old one's contents go, so that they can be
+    copied while the compiler runs."""
+
+    copies: tuple[tuple[int, int, int], ...]
+    """(to, from, size)"""
+    places: Mapping[int, tuple[int, int]]
+    """Section index → (offset, bytes until the next one)."""
+    end: int
+
+
+def skeleton(elf: ElfFile, room: Mapping[str, int]) -> Skeleton:
+    """`room`: how much each section without address is expected to grow; a section that grows more is moved."""
+    loaded = max(s.offset + s.filesz for s in elf.segments)
+    copies = [(0, 0, loaded)]
+    places: dict[int, tuple[int, int]] = {}
+    end = loaded
+    for section in sorted(elf.sections, key=lambda s: s.offset):
+        if section.flags & c.SHF_ALLOC or section.type in (c.SHT_NULL, c.SHT_NOBITS, c.SHT_SYMTAB):
+            continue
+        # Whole blocks at the same place in their page can be shared between the files, where the file system can.
+        align = max(1, section.align)
+        offset = end + (section.offset - end) % PAGE if section.size > _BIG else _align(end, align)
+        capacity = section.size + room.get(section.name, 0)
+        copies.append((offset, section.offset, section.size))
+        places[section.index] = (offset, capacity)
+        end = offset + capacity
+    return Skeleton(tuple(copies), places, end)
 
 
 def free_address(elf: ElfFile) -> int:
@@ -111,9 +142,12 @@ def free_address(elf: ElfFile) -> int:
     return _align(max(s.vaddr + s.memsz for s in elf.segments), PAGE)
 
 
-def rewrite(elf: ElfFile, addition: Addition) -> Rewrite:
-    """The file with the addition. FormatError: this file has no room for it, or is built in a way not known here."""
-    work = _Work(elf, addition)
+def rewrite(elf: ElfFile, addition: Addition, frame: Skeleton | None = None) -> Rewrite:
+    """The file with the addition. `frame`: what is copied already. FormatError: this file has no room for it, or is
+    built in a way not known here."""
+    if frame is None:
+        frame = skeleton(elf, {name: len(content) for name, content in addition.debug.items()})
+    work = _Work(elf, addition, frame)
     work.place_data()
     work.patch_loaded()
     work.grow_imports()
@@ -129,15 +163,14 @@ def rewrite(elf: ElfFile, addition: Addition) -> Rewrite:
 class _Work:
     """The growing list of copies and writes. Steps run in the order of `rewrite`, each once."""
 
-    def __init__(self, elf: ElfFile, addition: Addition) -> None:
+    def __init__(self, elf: ElfFile, addition: Addition, frame: Skeleton) -> None:
         self.elf = elf
         self.add = addition
+        self.frame = frame
         self.copies: list[tuple[int, int, int]] = []
         self.writes: list[tuple[int, bytes]] = []
         self.code = bytearray(addition.code)
-        self.loaded_end = max(s.offset + s.filesz for s in elf.segments)
-        self.copies.append((0, 0, self.loaded_end))
-        self.end = self.loaded_end
+        self.end = frame.end
         self.headers: list[ProgramHeader] = [h for h in elf.program_headers if h.type != c.PT_NULL]
         self.sections: list[Section] = list(elf.sections)
         self.new_sections: list[Section] = []
@@ -515,20 +548,18 @@ class _Work:
             self.sections[index] = replace(self.sections[index], offset=offset)
             self.end = offset + len(table)
             return
-        if section.offset + section.size <= self.loaded_end and not added:
-            return
-        align = max(1, section.align)
-        # Whole blocks at the same place in their page can be shared between the files, where the file system can.
-        offset = self._congruent(self.end, section.offset, PAGE) if section.size > _BIG else _align(self.end, align)
-        self.copies.append((offset, section.offset, section.size))
+        offset, capacity = self.frame.places[index]
+        size = section.size + len(added)
+        if size > capacity:
+            offset = self._congruent(self.end, section.offset, PAGE)
+            self.copies.append((offset, section.offset, section.size))
+            self.end = offset + size
         for name, at, content in self.add.debug_stores:
             if name == section.name:
                 self.writes.append((offset + at, content))
         if added:
             self.writes.append((offset + section.size, added))
-        size = section.size + len(added)
         self.sections[index] = replace(self.sections[index], offset=offset, size=size)
-        self.end = offset + size
 
     def _shoff(self) -> int:
         return int(struct.unpack_from("<Q", self.elf.data, 40)[0])
@@ -586,19 +617,14 @@ class _Work:
         return offset + (address - offset) % modulus
 
 
-def apply(old: bytes | memoryview, change: Rewrite) -> bytes:
-    """The new file, in memory: what `copies` and `writes` mean."""
+def apply(old: bytes | memoryview, frame: Skeleton, change: Rewrite) -> bytes:
+    """The new file, in memory: what copies and writes mean."""
     out = bytearray(change.size)
-    for to, start, size in change.copies:
+    for to, start, size in (*frame.copies, *change.copies):
         out[to : to + size] = old[start : start + size]
     for at, content in change.writes:
         out[at : at + len(content)] = content
     return bytes(out)
-
-
-def defined_rows(table: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
-    """Which rows of a symbol table define something."""
-    return np.asarray(table["shndx"] != c.SHN_UNDEF)
 
 
 def _section_row(

@@ -25,7 +25,7 @@ from relive.diff.atoms import Atoms, Interner
 from relive.diff.compare import compare
 from relive.elf import constants as c
 from relive.elf.image import Image
-from relive.elf.inject import rewrite
+from relive.elf.inject import Skeleton, rewrite, skeleton
 from relive.elf.object import ElfObject
 from relive.errors import FormatError, Refusal, RefusedError, ReliveError
 from relive.host.compiler import Compiled, CompilePool
@@ -36,7 +36,7 @@ from relive.host.project import Project
 from relive.session import quickbuild_link
 from relive.session.baselines import Baseline, Baselines, is_lto, lto_refusal
 from relive.session.linking import FAR_FLAGS, OUR_FLAGS
-from relive.session.quickbuild_file import restore_program, write_program
+from relive.session.quickbuild_file import NewProgram, restore_program
 from relive.session.quickbuild_link import FileChange
 from relive.session.quickbuild_module import FileModule
 from relive.session.quickbuild_ninja import other_steps
@@ -97,6 +97,7 @@ class QuickBuild:
     def _build(self, state: State, *, dry_run: bool) -> Built:
         # Which units were edited since the file was made; they are compiled while the linked file is read.
         self._know_dependencies()
+        self._was = stamp(self._program)
         image = load_image(state.linked_file, self._cache)
         stale = [unit for unit in self._stale(state) if _may_have(image, unit)]
         self._lap("analyse")
@@ -107,6 +108,18 @@ class QuickBuild:
         if len(stale) > UNITS_LIMIT:
             reason = f"{len(stale)} units are to be compiled: a full build does that in parallel and links once"
             return self._end("refused", refusals=(Refusal("many-units", self._program.name, reason, ""),))
+        frame = skeleton(image.elf, self._room(state, stale))
+        new_file = None if dry_run else NewProgram(state.linked_file, self._program, frame)
+        try:
+            return self._compiled(state, stale, image, frame, new_file)
+        finally:
+            if new_file is not None:
+                new_file.abandon()
+
+    def _compiled(
+        self, state: State, stale: list[Unit], image: Image, frame: Skeleton, new_file: NewProgram | None
+    ) -> Built:
+        """The story from the compiler on."""
         stamps = {unit.key: {path: input_stamp(path) for path in self._inputs(unit)} for unit in stale}
         with ThreadPoolExecutor(2, "relive-compile") as worker:
             coming = worker.submit(self._compile, stale)
@@ -152,7 +165,7 @@ class QuickBuild:
                     objects[f"{key}.far"] = content
                     units[key] = replace(units[key], far=True)
                 self._lap("link")
-                rewritten = rewrite(module.image.elf, injected.addition)
+                rewritten = rewrite(module.image.elf, injected.addition, frame)
                 self._lap("inject")
         except RefusedError as error:
             return self._end("refused", units=sources, refusals=error.refusals, message=message)
@@ -161,18 +174,21 @@ class QuickBuild:
             return self._end("refused", units=sources, refusals=(refusal,), message=message)
         names = _names(injected)
         status: Status = "applied" if changed_now else "unchanged"
-        if dry_run:
+        if new_file is None:
             return self._end(status, units=sources, functions=names, message=message)
 
-        # The file: written beside the old one, then renamed.
+        # The file: written beside the old one, then renamed, if it still is what the change is made for.
+        if stamp(self._program) != self._was:
+            reason = "somebody else wrote the file meanwhile"
+            return self._end(
+                "refused", units=sources, refusals=(Refusal("file-changed", self._program.name, reason, ""),)
+            )
         self._keep(state, compiled, units, objects, module, changed_now)
         if rewritten is not None:
             dates = [os.stat(c.unit.object).st_mtime_ns for c in differing if os.path.exists(c.unit.object)]
-            write_program(
-                state.linked_file if state.current else state.folder / "linked", self._program, rewritten,
-                older_than=min(dates, default=time.time_ns()), before_rename=state.save,
-            )  # fmt: skip
+            new_file.finish(rewritten, older_than=min(dates, default=time.time_ns()), before_rename=state.save)
         elif changed_now:
+            new_file.abandon()
             restore_program(state.folder / "linked", self._program, state.save)
         elif state.current is not None:
             state.save(state.current)
@@ -216,6 +232,24 @@ class QuickBuild:
                 found[key] = unit
         return list(found.values())
 
+    def _room(self, state: State, stale: Sequence[Unit]) -> dict[str, int]:
+        """How much debug information the changed units are going to have, by what their objects have now."""
+        room = {".strtab": 1 << 18, ".shstrtab": 1 << 10}
+        keys = {unit.key: unit for unit in stale}
+        keys |= {k: self._project.units[k] for k, u in state.units.items() if u.differs and k in self._project.units}
+        for key, unit in keys.items():
+            newest = state.object(key, ".new")
+            try:
+                data = (newest if newest.exists() else Path(unit.object)).read_bytes()
+                obj = ElfObject.parse(data, unit.source)
+            except (OSError, FormatError):
+                continue
+            for index, name in enumerate(obj.section_names):
+                if name.startswith(".debug_"):
+                    size = int(obj.sections["size"][index])
+                    room[name] = room.get(name, 0) + size + size // 4 + 4096
+        return room
+
     def _inputs(self, unit: Unit) -> frozenset[str]:
         return self._project.inputs_of(unit.key)
 
@@ -223,7 +257,7 @@ class QuickBuild:
         self, state: State, image: Image, stale: Sequence[Unit], coming: Future[list[Compiled]]
     ) -> tuple[list[Refusal], FileModule, Baselines]:
         """The linked file and what it was linked from, read while the compiler runs."""
-        x86_64.entry_hazards(b"\x90" * 8)  # loads the disassembler, which takes a while
+        x86_64.instructions(b"\x90")  # loads the disassembler, which takes a while
         if state.current is None and image.elf.section_named(".relive.build") is not None:
             coming.result()
             reason = "it was made by a quick build of which nothing is known here"
@@ -371,6 +405,3 @@ def _names(injected: object) -> tuple[str, ...]:
     names = [qualified_name(r.name) for r, _ in (*injected.redirects, *injected.rehomed)]
     names += [qualified_name(s.name) for s in injected.stores] + [qualified_name(m.name) for m, _ in injected.moved]
     return tuple(dict.fromkeys(sorted(names)))
-
-
-__all__ = ["Built", "QuickBuild", "stamp"]

@@ -357,8 +357,10 @@ class _Reader:
         while inner < len(table) and table["start"][inner] < end:
             found = {name_hash(name.rpartition(b"::")[2]) for name in unit.declared(inner)}
             members |= found
-            if leaks and table["kind"][inner] in (Kind.ENUM, Kind.CLASS):
-                names |= found
+            if leaks and table["body"][inner]:
+                # of `struct inner {...} x;` the structure, but not the member x
+                is_member = table["kind"][inner] == Kind.VARIABLE
+                names |= found - {name_hash(unit.name(inner))} if is_member else found
             inner += 1
 
     def _role(self, at: np.void, kind: int, flags: int, shown: Sequence[bytes]) -> int:
