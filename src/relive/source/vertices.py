@@ -31,6 +31,7 @@ _CONTAINERS = (Kind.NAMESPACE, Kind.LINKAGE)
 _VALUE_COUNTS = int(Flag.CONSTEXPR | Flag.UNCERTAIN | Flag.TEMPLATE)
 # Plain integers: an operation with a Flag takes a microsecond.
 _TEMPLATE, _MEMBER, _QUALIFIED = int(Flag.TEMPLATE), int(Flag.MEMBER), int(Flag.QUALIFIED)
+_INSTANTIATION = int(Flag.INSTANTIATION)
 _UNCERTAIN, _SPECIALISED = int(Flag.UNCERTAIN), int(Flag.SPECIALISED)
 _BODY_COUNTS = int(Flag.KEEP | Flag.TEMPLATE | Flag.UNCERTAIN)
 """Functions whose body others see: it is part of their interface."""
@@ -41,6 +42,10 @@ _FOUND_BY_ARGUMENT = frozenset(
 )
 
 
+_LITERAL = re.compile(rb'operator\s*""\s*(\w+)')
+_USING = re.compile(rb"\busing\s+([A-Za-z_$][\w$]*)\s*(?:(?:\[\[|__attribute__).*?)?=[^=]", re.DOTALL)
+_SILENT = (b"using", b"namespace"), (b"static_assert", b"("), (b"_Static_assert", b"("), (b";",)
+"""How something begins that has no name and declares none."""
 _MARKER = re.compile(rb"(?m)^# .*$")
 
 
@@ -279,7 +284,7 @@ class _Reader:
         owner = self._classes.get(holder, -1) if holder != component else -1
         if kind == Kind.CLASS:
             self._classes[component] = row
-        declares, members = self._declared(component, at, kind, flags, owner, shown_words)
+        declares, members = self._declared(component, at, kind, flags, owner, shown, shown_words)
         line, last_line = int(at["line"]), int(at["last_line"])
         role = self._role(at, kind, flags, shown)
         self._add(
@@ -329,14 +334,15 @@ class _Reader:
         data = self._unit.data
         name = b"".join(data[int(at["qualified"]) : int(at["qualified_end"])].split())
         if not name:
-            name = b"(unnamed)"
+            found = _USING.search(self._unit.text(component)) if at["kind"] == Kind.ALIAS else None
+            name = found[1] if found else b"(unnamed)"
         if holder != component and holder >= 0:
             outer = self._unit.components[holder]
             return data[int(outer["qualified"]) : int(outer["qualified_end"])] + b"::" + name
         return name
 
     def _declared(
-        self, component: int, at: np.void, kind: int, flags: int, owner: int, words: Words
+        self, component: int, at: np.void, kind: int, flags: int, owner: int, shown: list[bytes], words: Words
     ) -> tuple[frozenset[int], frozenset[int]]:
         if flags & _UNCERTAIN:
             return words.names, frozenset()
@@ -344,24 +350,36 @@ class _Reader:
             return frozenset(), frozenset()
         names = {name_hash(name.rpartition(b"::")[2]) for name in self._unit.declared(component)}
         members: set[int] = set()
-        self._inside(component, int(at["end"]), kind, names, members)
+        self._inside(component, at, kind, shown, names, members)
+        literal = _LITERAL.fullmatch(self._unit.name(component))
+        if literal:
+            names.add(name_hash(literal[1]))
+        if not names and kind not in (Kind.ASM, Kind.CLASS) and not flags & _INSTANTIATION:
+            found = _USING.search(self._unit.text(component))
+            if found:
+                names.add(name_hash(found[1]))
+            elif not any(tuple(shown[: len(begin)]) == begin for begin in _SILENT):
+                names |= words.names  # using declarations, structured bindings, what else there may be
         return frozenset(names), frozenset(members)
 
-    def _inside(self, component: int, end: int, kind: int, names: set[int], members: set[int]) -> None:
-        """Members, and what reaches the outside from in there: enumerators and inner structures in C."""
+    def _inside(
+        self, component: int, at: np.void, kind: int, shown: Sequence[bytes], names: set[int], members: set[int]
+    ) -> None:
+        """Members, and what reaches the outside from in there: of an anonymous union all of them, in C and in
+        declarators (``typedef struct {...} x;``) inner structures and enumerators."""
         table, unit = self._unit.components, self._unit
-        if kind not in (Kind.CLASS, Kind.ALIAS, Kind.VARIABLE):
+        if kind not in (Kind.CLASS, Kind.ALIAS, Kind.VARIABLE) or not at["body"]:
             return
-        leaks = not unit.cplusplus or kind != Kind.CLASS
+        if kind == Kind.CLASS and not unit.name(component):
+            members = names
         inner = component + 1
-        while inner < len(table) and table["start"][inner] < end:
-            found = {name_hash(name.rpartition(b"::")[2]) for name in unit.declared(inner)}
-            members |= found
-            if leaks and table["body"][inner]:
-                # of `struct inner {...} x;` the structure, but not the member x
-                is_member = table["kind"][inner] == Kind.VARIABLE
-                names |= found - {name_hash(unit.name(inner))} if is_member else found
+        while inner < len(table) and table["start"][inner] < at["end"]:
+            members.update(name_hash(name.rpartition(b"::")[2]) for name in unit.declared(inner))
             inner += 1
+        if not unit.cplusplus or kind != Kind.CLASS:
+            names.update(map(name_hash, _tags(shown)))
+        if not unit.cplusplus:
+            members.update(read_words(shown).names)
 
     def _role(self, at: np.void, kind: int, flags: int, shown: Sequence[bytes]) -> int:
         role = UNSURE if flags & _UNCERTAIN else 0
@@ -404,3 +422,19 @@ def _without_value(found: list[bytes]) -> tuple[list[bytes], list[bytes]]:
         if token == b"=":
             return (found[:i], found[i:]) if b"," not in found[i:] else (found, [])
     return found, []
+
+
+def _tags(found: Sequence[bytes]) -> set[bytes]:
+    """Structures and enumerators that are defined somewhere in a declaration of C."""
+    names: set[bytes] = set()
+    for i, token in enumerate(found):
+        if token not in (b"struct", b"union", b"enum"):
+            continue
+        body = i + 1 if found[i + 1 : i + 2] == [b"{"] else i + 2
+        if found[body : body + 1] != [b"{"]:
+            continue
+        names.update(found[i + 1 : body])
+        if token == b"enum":
+            end = next((j for j in range(body, len(found)) if found[j] == b"}"), len(found))
+            names.update(found[j] for j in range(body + 1, end) if found[j - 1] in (b"{", b","))
+    return names

@@ -31,11 +31,11 @@ _SELECTED = re.compile(rb"(?:->|\.)\s*")
 KEYWORDS = frozenset(
     b"""alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t char32_t class
     compl concept const consteval constexpr constinit const_cast continue co_await co_return co_yield decltype default
-    delete do double dynamic_cast else enum explicit export extern false float for friend goto if inline int long mutable
-    namespace new noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast
-    requires restrict return short signed sizeof static static_assert static_cast struct switch template this
-    thread_local throw true try typedef typeid typename union unsigned using virtual void volatile wchar_t while xor
-    xor_eq _Alignas _Alignof _Atomic _Bool _Complex _Generic _Noreturn _Static_assert _Thread_local __attribute__
+    delete do double dynamic_cast else enum explicit export extern false float for friend goto if inline int long
+    mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected public register
+    reinterpret_cast requires restrict return short signed sizeof static static_assert static_cast struct switch this
+    template thread_local throw true try typedef typeid typename union unsigned using virtual void volatile wchar_t while
+    xor xor_eq _Alignas _Alignof _Atomic _Bool _Complex _Generic _Noreturn _Static_assert _Thread_local __attribute__
     __asm__ __asm __extension__ __inline __inline__ __restrict __restrict__ __const __volatile__ __typeof__ typeof
     defined""".split()
 )
@@ -98,6 +98,9 @@ def _classify(token: bytes) -> int:
     first = token[:1]
     if token[-1:] in b"\"'":
         value = 0
+    elif first.isdigit() or (first == b"." and token[1:2].isdigit()):
+        _, mark, suffix = token.partition(b"_")  # 5_km is a call of operator""_km
+        value = name_hash(mark + suffix) if mark else 0
     elif first in b".-":
         name = _SELECTED.sub(b"", token, count=1)
         value = -name_hash(name) if _NAME.fullmatch(name) else 0
