@@ -42,6 +42,14 @@ class Verdict:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Coming:
+    """Debug information that is being read; `functions` is done when its table of functions is there, too."""
+
+    info: Future[DebugInfo | None]
+    functions: Future[None]
+
+
 class TypeCheck:
     """Reads debug information with the C reader (compiled on first use), once per object."""
 
@@ -49,7 +57,7 @@ class TypeCheck:
         self._cache = cache
         self._reader: Reader | None = None
         self._worker = ThreadPoolExecutor(1, "relive-types")
-        self._coming: dict[int, Future[DebugInfo | None]] = {}
+        self._coming: dict[int, _Coming] = {}
         self._infos: weakref.WeakKeyDictionary[ElfObject, DebugInfo | None] = weakref.WeakKeyDictionary()
 
     @property
@@ -66,13 +74,24 @@ class TypeCheck:
         """Debug information of an object; None when it has none. FormatError for what cannot be read."""
         if obj not in self._infos:
             coming = self._coming.pop(id(obj), None)
-            self._infos[obj] = coming.result() if coming is not None else self._read(obj)
+            if coming is not None:
+                self._infos[obj] = coming.info.result()
+                coming.functions.result()
+            else:
+                self._infos[obj] = self._read(obj)
         return self._infos[obj]
 
     def prefetch(self, obj: ElfObject) -> None:
         """Begins to read, beside what the caller does next: the reader is C and does not hold Python up."""
         if obj not in self._infos and id(obj) not in self._coming:
-            self._coming[id(obj)] = self._worker.submit(self._read, obj)
+            info = self._worker.submit(self._read, obj)
+            self._coming[id(obj)] = _Coming(info, self._worker.submit(_read_functions, info))
+
+    def _early(self, obj: ElfObject) -> DebugInfo | None:
+        """The same while its functions may still be being read: only its variables and its table of types may be
+        used, which were made before (a `DebugInfo` is not for two threads)."""
+        coming = self._coming.get(id(obj))
+        return self.info(obj) if coming is None else coming.info.result()
 
     def _read(self, obj: ElfObject) -> DebugInfo | None:
         self.prepare()
@@ -81,7 +100,7 @@ class TypeCheck:
             info = self._reader.read(obj.data)
         except NoDebugInfoError:
             return None
-        _ = info.variables, info.function_rows, info.type_table()
+        _ = info.variables, info.type_table()
         return info
 
     # --- identities ----------------------------------------------------------------------------------------------
@@ -107,7 +126,7 @@ class TypeCheck:
         old = older.object
         if not has_numbered(old) and not has_numbered(new):
             return {}
-        before, after = self.info(old), self.info(new)
+        before, after = self._early(old), self._early(new)
         if before is None or after is None:
             names = [
                 sorted(n for n in local_variables(o).values() if b"." in n or n.startswith(b"_ZZ")) for o in (old, new)
@@ -136,9 +155,12 @@ class TypeCheck:
         return renames
 
     def _changed_captures(self, old: ElfObject, new: ElfObject) -> set[bytes]:
-        before, after = self.info(old), self.info(new)
-        if before is None or after is None:
+        before, after = self._early(old), self._early(new)
+        if before is None or after is None or not len(before.type_table().differing(after.type_table())):
             return set()
+        before, after = self.info(old), self.info(new)
+        assert before is not None
+        assert after is not None
         changed = [change for change in compare_types(before, after) if change.is_lambda and change.layout_changed]
         if not changed:
             return set()
@@ -224,6 +246,11 @@ class TypeCheck:
                     "restart the program, or give the variable a new name", variable.file or source, variable.line,
                 )
             )  # fmt: skip
+
+
+def _read_functions(info: Future[DebugInfo | None]) -> None:
+    if (found := info.result()) is not None:
+        _ = found.function_rows
 
 
 def _same_but_for_const(old: str, new: str) -> bool:
