@@ -64,10 +64,11 @@ def locate(atoms: Atoms, image: Image) -> Location | None:
     if not bases or not (owned or _only_shared(symbols, shared)):
         return None
     addresses: dict[bytes, int] = {}
+    section_of, start_of = atoms.section.tolist(), atoms.start.tolist()
     for name, atom in atoms.by_name.items():
-        base_of = bases.get(int(atoms.section[atom]))
+        base_of = bases.get(section_of[atom])
         if base_of is not None:
-            addresses[name] = base_of + int(atoms.start[atom])
+            addresses[name] = base_of + start_of[atom]
     # A weak function's section is dropped when another unit has it too: each name has an address of its own then.
     for section in shared:
         for name, _, _, strength, _ in symbols[section]:
@@ -88,16 +89,27 @@ _Row = tuple[bytes, int, int, int, int]
 
 
 def _symbols_by_section(atoms: Atoms) -> dict[int, list[_Row]]:
-    obj = atoms.object
-    binding = obj.symbols["info"] >> 4
+    obj, rows = atoms.object, atoms.alias_rows
+    if not len(rows):
+        return {}
+    # Atoms by their first symbol, and each with all its symbols.
+    _, first, of_atom = np.unique(rows["atom"], return_index=True, return_inverse=True)
+    rows = rows[np.argsort(first[of_atom], kind="stable")]
+    binding = obj.symbols["info"][rows["symbol"]] >> 4
+    strength = np.where(binding == c.STB_LOCAL, _LOCAL, np.where(binding == c.STB_GLOBAL, _STRONG, _WEAK))
     result: dict[int, list[_Row]] = {}
-    for atom, indices in atoms.aliases.items():
-        for index in indices:
-            if is_label(obj.symbol_names[index]):
-                continue
-            strength = _LOCAL if binding[index] == c.STB_LOCAL else _STRONG if binding[index] == c.STB_GLOBAL else _WEAK
-            row = (obj.symbol_names[index], int(atoms.start[atom]), int(obj.symbols["size"][index]), strength, atom)
-            result.setdefault(int(atoms.section[atom]), []).append(row)
+    for symbol, section, start, size, strong, atom in zip(
+        rows["symbol"].tolist(),
+        atoms.section[rows["atom"]].tolist(),
+        atoms.start[rows["atom"]].tolist(),
+        obj.symbols["size"][rows["symbol"]].tolist(),
+        strength.tolist(),
+        rows["atom"].tolist(),
+        strict=True,
+    ):
+        name = obj.symbol_names[symbol]
+        if not is_label(name):
+            result.setdefault(section, []).append((name, start, size, strong, atom))
     return result
 
 
