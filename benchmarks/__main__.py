@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("save_to_live", "fast_way", "pause", "startup", "memory", "overhead")
+NAMES = ("save_to_live", "fast_way", "quick_build", "pause", "startup", "memory", "overhead")
 
 
 def main() -> int:
