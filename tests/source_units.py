@@ -18,7 +18,7 @@ from relive.session.indexing import Indexer, scanner
 from relive.session.paths import cache_dir
 from relive.source.extract import change_text, places_of
 from relive.source.graph import Edit, Graph, Sets
-from relive.source.vertices import places
+from relive.source.places import places
 from tests.small import build
 
 CTWIK = Path(__file__).parent.parent / "examples" / "ctwik"

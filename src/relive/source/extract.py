@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from relive.source.forms import KEPT_VALUE
 from relive.source.model import DEFINE, PRAGMA, UNDEF, Flag, Kind
+from relive.source.places import Place
 from relive.source.unit import UnitText
-from relive.source.vertices import Place
 from relive.source.words import tokens
 
 _INCLUDE = re.compile(rb'[ \t]*#[ \t]*include[ \t]*(<[^>\n]+>|"[^"\n]+")')
@@ -53,7 +53,7 @@ def change_text(
     raw: Callable[[str], bytes | None],
 ) -> bytes:
     """The text to be compiled with the unit's own flags (without its forced includes). ``affected`` is L2, ``needed``
-    is L3 (with or without L2), as `vertices.places` numbers them; ``ours`` and ``raw`` as in `vertices.read_unit`."""
+    is L3 (with or without L2), as `places.places` numbers them; ``ours`` and ``raw`` as in `vertices.read_unit`."""
     components = {place.component for place in (*affected, *needed)} - {-1}
     changed = {place.component for place in affected} - {-1}
     pieces = list(_pieces(unit, components, changed))

@@ -9,53 +9,33 @@ superset: words in comments count). What is uncertain declares every word it hol
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import re
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from relive.source.forms import AMBIENT, ATTACHED, KEPT_VALUE, MACRO, UNSURE, VERTEX, Form, Lists, Run, name_hash
-from relive.source.model import DEFINE, Flag, Kind
+from relive.source.model import Flag, Kind
+from relive.source.places import BODY_COUNTS, Place, Stretch, chosen_components, digest_of, scope_of, stretches_of
 from relive.source.unit import UnitText
 from relive.source.words import Words, condition_words, read_words, source_words, tokens
 
-Indices = npt.NDArray[np.int64]
-
-_CONTAINERS = (Kind.NAMESPACE, Kind.LINKAGE)
 _VALUE_COUNTS = int(Flag.CONSTEXPR | Flag.UNCERTAIN | Flag.TEMPLATE)
 # Plain integers: an operation with a Flag takes a microsecond.
-_TEMPLATE, _MEMBER, _QUALIFIED = int(Flag.TEMPLATE), int(Flag.MEMBER), int(Flag.QUALIFIED)
+_MEMBER, _QUALIFIED = int(Flag.MEMBER), int(Flag.QUALIFIED)
 _INSTANTIATION = int(Flag.INSTANTIATION)
 _UNCERTAIN, _SPECIALISED = int(Flag.UNCERTAIN), int(Flag.SPECIALISED)
-_BODY_COUNTS = int(Flag.KEEP | Flag.TEMPLATE | Flag.UNCERTAIN)
-"""Functions whose body others see: it is part of their interface."""
 _FOUND_BY_ARGUMENT = frozenset(
     b"begin end cbegin cend rbegin rend swap iter_swap iter_move size ssize empty data get hash_value to_json from_json"
     b" to_string tag_invoke format_as AbslHashValue PrintTo advance distance make_error_code make_error_condition"
     b" operator_ get_deleter await_transform formatter".split()
 )
-
-
 _LITERAL = re.compile(rb'operator\s*""\s*(\w+)')
 _USING = re.compile(rb"\busing\s+([A-Za-z_$][\w$]*)\s*(?:(?:\[\[|__attribute__).*?)?=[^=]", re.DOTALL)
 _SILENT = (b"using", b"namespace"), (b"static_assert", b"("), (b"_Static_assert", b"("), (b";",)
 """How something begins that has no name and declares none."""
-_MARKER = re.compile(rb"(?m)^# .*$")
-
-
-class Place(NamedTuple):
-    """Where a vertex is in the text of a unit: a component, or (``component`` is -1) the directive that defines a
-    macro."""
-
-    component: int
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +44,6 @@ class UnitForms:
 
     runs: tuple[Run, ...]
     forms: tuple[Form, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    file: str
-    first: int
-    """Of the file's vertices."""
-    places: tuple[Place, ...]
 
 
 def read_unit(
@@ -84,11 +56,11 @@ def read_unit(
 ) -> UnitForms:
     """``ours``: the absolute path of a file as it is written in line markers, None for files of others; ``raw``: the
     text of a file by absolute path; ``stamp``: a digest of that text; ``known``: whether a form needs no reading."""
-    stretches = _stretches(unit, ours)
-    by_file: dict[str, list[_Stretch]] = {}
+    stretches = stretches_of(unit, ours)
+    by_file: dict[str, list[Stretch]] = {}
     for stretch in stretches:
         by_file.setdefault(stretch.file, []).append(stretch)
-    digests = {file: _digest(unit, file, stamp(file), parts) for file, parts in by_file.items()}
+    digests = {file: digest_of(unit, file, stamp(file), parts) for file, parts in by_file.items()}
     macros = _macro_names(unit, stretches)
     forms = [
         _Reader(unit, file, digests[file], [place for part in parts for place in part.places], raw(file), macros).read()
@@ -99,113 +71,7 @@ def read_unit(
     return UnitForms(runs, tuple(forms))
 
 
-def places(unit: UnitText, *, ours: Callable[[str], str | None]) -> dict[str, tuple[Place, ...]]:
-    """Where the vertices of each file's form are in this unit, in their order."""
-    found: dict[str, tuple[Place, ...]] = {}
-    for stretch in _stretches(unit, ours):
-        found[stretch.file] = found.get(stretch.file, ()) + stretch.places
-    return found
-
-
-def _stretches(unit: UnitText, ours: Callable[[str], str | None]) -> list[_Stretch]:
-    # Lists, not arrays: single elements are what is asked for.
-    chosen, _ = _chosen(unit)
-    rows = unit.components[chosen]
-    indices, starts, ends = chosen.tolist(), rows["start"].tolist(), rows["end"].tolist()
-    defines = unit.directives[unit.directives["kind"] == DEFINE]
-    define_starts, define_ends = defines["start"].tolist(), defines["end"].tolist()
-    counts: dict[str, int] = {}
-    found: list[_Stretch] = []
-    for file, start, end in _file_stretches(unit, ours):
-        span = range(bisect_left(starts, start), bisect_left(starts, end))
-        here = [Place(indices[i], starts[i], ends[i]) for i in span]
-        span = range(bisect_left(define_starts, start), bisect_left(define_starts, end))
-        if span:
-            here += [Place(-1, define_starts[i], define_ends[i]) for i in span]
-            here.sort(key=lambda place: place.start)
-        if here:
-            found.append(_Stretch(file, counts.get(file, 0), tuple(here)))
-            counts[file] = counts.get(file, 0) + len(here)
-    return found
-
-
-def _file_stretches(unit: UnitText, ours: Callable[[str], str | None]) -> list[tuple[str, int, int]]:
-    """(file, start, end) of what comes from the project, in text order."""
-    data, markers = unit.data, unit.markers
-    paths: dict[bytes, str | None] = {}
-    found: list[tuple[str, int, int]] = []
-    previous: bytes | None = None
-    ends = [*markers["start"][1:].tolist(), len(data)]
-    rows = (markers[field].tolist() for field in ("name", "name_end", "system", "start"))
-    for name_start, name_end, system, start, end in zip(*rows, ends, strict=True):
-        name = data[name_start:name_end]
-        if system:
-            previous = None
-            continue
-        if name not in paths:
-            plain = name.replace(b'\\"', b'"').replace(b"\\\\", b"\\")
-            paths[name] = ours(plain.decode("utf-8", "surrogateescape"))
-        path = paths[name]
-        if path is None:
-            previous = None
-        elif name == previous:
-            found[-1] = (path, found[-1][1], end)
-        else:
-            found.append((path, start, end))
-            previous = name
-    return found
-
-
-def _chosen(unit: UnitText) -> tuple[Indices, Indices]:
-    """Components that are vertices, and for each component the one at namespace scope that holds it (-1: none)."""
-    table = unit.components
-    kind, flags, parent = table["kind"], table["flags"], table["parent"]
-    outer = parent < 0
-    held = ~outer
-    outer[held] = np.isin(kind[parent[held]], _CONTAINERS)
-    container = np.isin(kind, _CONTAINERS)
-    scope = outer & ~container
-    holder = np.maximum.accumulate(np.where(scope, np.arange(len(table)), -1))
-    plain_class = (kind == Kind.CLASS) & (flags & _TEMPLATE == 0)
-    member = (kind == Kind.FUNCTION) & (flags & _MEMBER != 0) & (flags & _BODY_COUNTS == 0) & ~scope
-    member &= (table["body_end"] > table["body"]) & (holder >= 0) & plain_class[holder] & plain_class[parent]
-    return np.flatnonzero(scope | member), holder
-
-
-def _digest(unit: UnitText, file: str, stamp: bytes, parts: Sequence[_Stretch]) -> bytes:
-    """Of what the unit shows of a file. Where line markers stand depends on which headers were included before, and
-    says nothing of the file: only its components count, and their lines."""
-    digest = hashlib.blake2b(file.encode("utf-8", "surrogateescape") + b"\0" + stamp, digest_size=16)
-    lines, parents = unit.components["line"], unit.components["parent"]
-    data = unit.data
-    for part in parts:
-        scope: int | None = -1
-        for place in part.places:
-            if place.component >= 0:
-                parent = int(parents[place.component])
-                if parent != scope:
-                    # The same text inside of a namespace that another file opened is something else.
-                    digest.update(b"::".join(_scope(unit, place.component)) + b"{")
-                    scope = parent
-                digest.update(b"%d:" % lines[place.component])
-            text = data[place.start : place.end]
-            digest.update(_MARKER.sub(b"", text) if b"\n# " in text else text)
-    return digest.digest()
-
-
-def _scope(unit: UnitText, component: int) -> list[bytes]:
-    """Names of the namespaces that hold a component, as `UnitText.declared` writes them."""
-    names: list[bytes] = []
-    parent = int(unit.components["parent"][component])
-    while parent >= 0:
-        row = unit.components[parent]
-        if row["kind"] == Kind.NAMESPACE:
-            names.append(unit.qualified(parent) or b"(anonymous namespace)")
-        parent = int(row["parent"])
-    return names[::-1]
-
-
-def _macro_names(unit: UnitText, stretches: Sequence[_Stretch]) -> frozenset[bytes]:
+def _macro_names(unit: UnitText, stretches: Sequence[Stretch]) -> frozenset[bytes]:
     names = set()
     for stretch in stretches:
         for place in stretch.places:
@@ -233,7 +99,7 @@ class _Reader:
     ) -> None:
         self._unit = unit
         self._file = file
-        self._digest = digest
+        self.digest_of = digest
         self._places = places
         self._raw = raw
         self._lines = raw.splitlines(keepends=True) if raw is not None else []
@@ -247,7 +113,7 @@ class _Reader:
         self._classes: dict[int, int] = {}  # component → row
 
     def read(self) -> Form:
-        _, holder = _chosen(self._unit)
+        _, holder = chosen_components(self._unit)
         for row, place in enumerate(self._places):
             if place.component < 0:
                 self._macro(row, place)
@@ -256,7 +122,7 @@ class _Reader:
         conditions = sorted(map(name_hash, condition_words(self._raw or b"")))
         return Form(
             self._file,
-            self._digest,
+            self.digest_of,
             tuple(self._names),
             self._table,
             **{name: Lists.of(rows) for name, rows in self._lists.items()},
@@ -280,7 +146,7 @@ class _Reader:
         shown, hidden = self._parts(row, at, kind, flags)
         shown_words, hidden_words = read_words(shown), read_words(hidden)
         content = read_words([*shown, b"\n", *hidden]).digest if hidden else shown_words.digest
-        name = b"::".join([*_scope(unit, component), self._own_name(at, holder, component)])
+        name = b"::".join([*scope_of(unit, component), self._own_name(at, holder, component)])
         owner = self._classes.get(holder, -1) if holder != component else -1
         if kind == Kind.CLASS:
             self._classes[component] = row
@@ -303,7 +169,7 @@ class _Reader:
         """Tokens of what others see, and of the rest."""
         data = self._unit.data
         start, end = int(at["start"]), int(at["end"])
-        if kind == Kind.FUNCTION and at["body_end"] > at["body"] and not flags & _BODY_COUNTS:
+        if kind == Kind.FUNCTION and at["body_end"] > at["body"] and not flags & BODY_COUNTS:
             return self._cut(start, end, [(int(at["strip"]), int(at["body_end"]))])
         if kind == Kind.CLASS:
             inside = []

@@ -34,10 +34,10 @@ KEYWORDS = frozenset(
     delete do double dynamic_cast else enum explicit export extern false float for friend goto if inline int long
     mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected public register
     reinterpret_cast requires restrict return short signed sizeof static static_assert static_cast struct switch this
-    template thread_local throw true try typedef typeid typename union unsigned using virtual void volatile wchar_t while
-    xor xor_eq _Alignas _Alignof _Atomic _Bool _Complex _Generic _Noreturn _Static_assert _Thread_local __attribute__
-    __asm__ __asm __extension__ __inline __inline__ __restrict __restrict__ __const __volatile__ __typeof__ typeof
-    defined""".split()
+    template thread_local throw true try typedef typeid typename union unsigned using virtual void volatile wchar_t
+    while xor xor_eq _Alignas _Alignof _Atomic _Bool _Complex _Generic _Noreturn _Static_assert _Thread_local
+    __attribute__ __asm__ __asm __extension__ __inline __inline__ __restrict __restrict__ __const __volatile__
+    __typeof__ typeof defined""".split()
 )
 
 
