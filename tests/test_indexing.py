@@ -163,9 +163,11 @@ def test_in_the_background(tmp_path: Path) -> None:
                 time.sleep(0.05)
             else:
                 pytest.fail("the edit was not read")
+            process = background._process
         finally:
             background.close()
-        assert background._process is None
+        assert process is not None
+        assert process.returncode == 0, "it ended by itself when its host went"
 
 
 def test_a_background_that_cannot_work_fails_nobody(tmp_path: Path) -> None:

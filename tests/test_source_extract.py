@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from relive.source.changes import edits
 from relive.source.graph import Edit
 from tests.source_units import change, compile_change, ctwik, edit, names, small
 
@@ -196,6 +197,50 @@ def test_lines_stay_true(tmp_path: Path) -> None:
         line = broken["a.c"].split("\n").index(next(r for r in broken["a.c"].split("\n") if "nobody" in r)) + 1
         assert not obj.exists()
         assert re.search(rf"src/a\.c:{line}:\d+: error: .*nobody", words), words
+
+
+LOCAL = """
+    template <class T> auto twice(const T &x) -> decltype(x.get()) { return 2 * x.get(); }
+    struct Box { template <class T> int put(T x) { return x.get(); } int plain() { return 1; } };
+    int f(int n) { struct Local { int get() const { return 3; } }; return twice(Local()) + n + Box().put(Local()); }
+    int main() { return f(1); }
+    """
+
+
+def test_a_template_over_a_local_type_needs_its_body(tmp_path: Path) -> None:
+    with small(tmp_path, {"a.cpp": LOCAL}) as found:
+        graph, unit = found.graph(), found.unit("a.cpp")
+        sets = edit(graph, "f")
+        obj, words = compile_change(found, unit, change(found, unit, sets, graph))
+        assert not obj.exists()
+        assert "never defined" in words
+        text = change(found, unit, sets, graph, keep_templates=True)
+        obj, words = compile_change(found, unit, text)
+        assert obj.exists(), words
+        assert b"return 1" not in text
+
+
+def test_an_edited_header_reaches_all_units(tmp_path: Path) -> None:
+    header = "#pragma once\nstruct P { int x; };\ninline int get(P p) { return p.x; }\nint g(P p);\n"
+    sources = {
+        "p.hpp": header,
+        "a.cpp": '#include "p.hpp"\nint g(P p) { return get(p); }\nint lonely() { return 1; }\n',
+        "b.cpp": '#include "p.hpp"\nint main() { P p{}; return g(p); }\n',
+    }
+    with small(tmp_path, sources) as found:
+        found.graph()
+        (path,) = [path for path in found.project.inputs() if path.endswith("p.hpp")]
+        old = found.store.forms_of(path)
+        Path(path).write_text(header.replace("int x;", "int x, y;").replace("p.x", "p.x + 1"))
+        found.indexer.touched([path])
+        graph = found.graph()
+        sets = graph.sets(edits(graph, old[0], found.store.forms_of(path)[0]))
+        assert sorted(names(graph, sets.edited)) == ["P", "get"]
+        assert sorted(names(graph, sets.affected)) == ["P", "g", "g", "get", "main"]
+        for unit in found.project.units.values():
+            obj, words = compile_change(found, unit, change(found, unit, sets, graph))
+            assert obj.exists(), words
+            assert "lonely()" not in defined(obj)
 
 
 def code(obj: Path, function: str) -> list[str]:

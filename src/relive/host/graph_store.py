@@ -176,6 +176,12 @@ class GraphStore:
         found = [form for form in map(self._form, [digest], [row[0] for row in rows]) if form is not None]
         return found[0] if found else None
 
+    def forms_of(self, file: str) -> list[Form]:
+        """All forms of a file: one for each way in which units see it."""
+        query = "SELECT digest, data FROM forms WHERE file = ? ORDER BY rowid"
+        rows = self._read(lambda c: c.execute(query, (_text(file),)).fetchall())
+        return [form for form in (self._form(digest, data) for digest, data in rows) if form is not None]
+
     def graph(self, keys: Collection[str] | None = None) -> Graph:
         """The graph of these units, or of all that are there."""
         rows = self._read(lambda c: c.execute("SELECT key, runs FROM units").fetchall())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from relive.source.forms import Form
+from relive.source.graph import Edit, Graph
 
 
 def compare_forms(old: Form, new: Form) -> tuple[tuple[tuple[int, str, int], bool], ...]:
@@ -20,6 +21,12 @@ def compare_forms(old: Form, new: Form) -> tuple[tuple[tuple[int, str, int], boo
                 shown = int(new.table["interface"][row]) not in interfaces
                 edits.append(((kind, name, int(new.table["ordinal"][row])), shown))
     return tuple(edits)
+
+
+def edits(graph: Graph, old: Form, new: Form) -> tuple[Edit, ...]:
+    """The same as vertices of a graph that holds the new form: what `Graph.sets` asks for."""
+    numbers = {graph.vertex(number).key[1:]: number for number in graph.of_file(new.file)}
+    return tuple(Edit(numbers[key], interface) for key, interface in compare_forms(old, new) if key in numbers)
 
 
 def removed(old: Form, new: Form) -> tuple[tuple[int, str, int], ...]:

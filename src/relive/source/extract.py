@@ -51,12 +51,15 @@ def change_text(
     *,
     ours: Callable[[str], str | None],
     raw: Callable[[str], bytes | None],
+    keep_templates: bool = False,
 ) -> bytes:
     """The text to be compiled with the unit's own flags (without its forced includes). ``affected`` is L2, ``needed``
-    is L3 (with or without L2), as `places.places` numbers them; ``ours`` and ``raw`` as in `vertices.read_unit`."""
+    is L3 (with or without L2), as `places.places` numbers them; ``ours`` and ``raw`` as in `vertices.read_unit`.
+    ``keep_templates``: for a second try, with the bodies of templates (one over a local type, such as a string of fmt
+    that is checked at compile time, must not be without)."""
     components = {place.component for place in (*affected, *needed)} - {-1}
     changed = {place.component for place in affected} - {-1}
-    pieces = list(_pieces(unit, components, changed))
+    pieces = list(_pieces(unit, components, changed, Flag.TEMPLATE if keep_templates else Flag(0)))
     last = max((offset for offset, _ in pieces), default=0)
     includes = [include for include in _includes(unit, ours) if include.offset < last]
     pieces += _pragmas(unit, ours, components, last)
@@ -75,8 +78,9 @@ def places_of(rows: Sequence[tuple[str, int] | None], places: Mapping[str, Seque
 # --- components -------------------------------------------------------------------------------------------------------
 
 
-def _pieces(unit: UnitText, components: set[int], changed: set[int]) -> Iterator[tuple[int, bytes]]:
+def _pieces(unit: UnitText, components: set[int], changed: set[int], whole: Flag) -> Iterator[tuple[int, bytes]]:
     table = unit.components
+    kept_inside = ((table["flags"] & int(whole)) != 0).nonzero()[0]
     members: dict[int, set[int]] = {}
     for component in components:
         holder = unit.outermost(component)
@@ -88,7 +92,8 @@ def _pieces(unit: UnitText, components: set[int], changed: set[int]) -> Iterator
         if component in changed and row["kind"] != Kind.CLASS:
             text = unit.data[int(row["start"]) : int(row["end"])]
         else:
-            text = _declaration(unit, component, frozenset(members[component]))
+            inside = kept_inside[(kept_inside >= component) & (table["start"][kept_inside] < row["end"])].tolist()
+            text = _declaration(unit, component, frozenset(members[component]).union(inside))
         if text.strip():
             yield int(row["start"]), _framed(unit, component, text)
 
@@ -99,7 +104,7 @@ def _declaration(unit: UnitText, component: int, kept: frozenset[int]) -> bytes:
     kind, flags, start, end = int(row["kind"]), int(row["flags"]), int(row["start"]), int(row["end"])
     if kind == Kind.CLASS and not flags & Flag.UNCERTAIN:
         return unit.stripped(start, end, kept)
-    if kind == Kind.FUNCTION and not flags & (Flag.KEEP | Flag.UNCERTAIN):
+    if kind == Kind.FUNCTION and not flags & (Flag.KEEP | Flag.UNCERTAIN) and component not in kept:
         if flags & Flag.QUALIFIED and not flags & Flag.SPECIALISED:
             return b""
         return unit.data[start : int(row["strip"])].rstrip() + b";"
