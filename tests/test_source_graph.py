@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
 from relive.source.changes import compare_forms, removed
 from relive.source.forms import DamagedError, Form, Run, from_bytes, to_bytes
 from relive.source.graph import Edit, Graph, Sets
+from relive.source.model import Flag
+from relive.source.shares import shares
 from tests.source_forms import attached, class_, form, function, inline_member, macro, prototype, whole
 
 # The sample project of the CTwik document.
@@ -282,3 +285,29 @@ def test_a_damaged_form_is_noticed(place: int) -> None:
 def test_an_empty_graph_answers() -> None:
     forms: list[Form] = []
     assert Graph(forms, {}).find("f") == []
+
+
+def test_each_unit_compiles_its_share() -> None:
+    header = form(
+        "h.h",
+        class_("P"),
+        function("inlined", "P"),
+        replace(function("own_copy", "P"), flags=int(Flag.STATIC)),
+        replace(function("generic", "P"), flags=int(Flag.TEMPLATE)),
+    )
+    sources = [form(f"{name}.cpp", function(f"use_{name}", body="P")) for name in "abc"]
+    graph = Graph([header, *sources], {name: whole(header, s) for name, s in zip("abc", sources, strict=True)})
+    found = shares(graph, reach(graph, "P", interface=True).affected)
+    assert {unit: names(graph, numbers) for unit, numbers in found.items()} == {
+        "a": ["inlined", "own_copy", "use_a"],
+        "b": ["own_copy", "use_b"],
+        "c": ["own_copy", "use_c"],
+    }
+
+
+def test_an_inline_function_is_compiled_once() -> None:
+    header = form("h.h", function("inlined", body="x"))
+    sources = [form(f"{name}.cpp", function(f"use_{name}", body="inlined")) for name in "abc"]
+    graph = Graph([header, *sources], {name: whole(header, s) for name, s in zip("abc", sources, strict=True)})
+    found = shares(graph, reach(graph, "inlined").affected)
+    assert [names(graph, numbers) for numbers in found.values()] == [["inlined"]]

@@ -162,6 +162,11 @@ class Graph:
                 return form.file, local
         return None
 
+    def units_of(self, number: int) -> tuple[str, ...]:
+        """Units that show a vertex."""
+        places = {unit for row in self._rows_of[number] for unit in self._span[int(self._form_of[row])]}
+        return tuple(self.units[place] for place in sorted(places))
+
     def find(self, symbol: str, file: str | None = None) -> list[int]:
         """Vertices called so: by qualified name, by its end (``Car::getPrice`` of ``shop::Car::getPrice``)."""
         found: dict[int, None] = {}
