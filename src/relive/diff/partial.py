@@ -104,10 +104,17 @@ def has_lambdas(obj: ElfObject) -> bool:
 
 
 def compare_part(
-    old: Atoms, part: Atoms, newer: Mapping[bytes, Newer], is_edited: Callable[[bytes], bool], *, numbered: bool
+    old: Atoms,
+    part: Atoms,
+    newer: Mapping[bytes, Newer],
+    is_edited: Callable[[bytes], bool],
+    lives: Callable[[bytes], bool],
+    *,
+    numbered: bool,
 ) -> Comparison:
     """Compares the object of a part with the unit it belongs to. `is_edited`: whether a symbol belongs to an edited
-    function. `numbered`: whether the language numbers a function's statics over the unit (C). Raises Doubt."""
+    function. `lives`: whether another unit of the module has a symbol. `numbered`: whether the language numbers a
+    function's statics over the unit (C). Raises Doubt."""
     same: set[int] = set()
     changed: list[int] = []
     resized: list[int] = []
@@ -121,6 +128,9 @@ def compare_part(
         kind = int(part.kind[atom])
         known = newer.get(name)
         if before is None and known is None:
+            if kind == Kind.TEXT and part.is_global[atom] and is_edited(name) and lives(name):
+                changed.append(atom)  # an inline function that this unit does not use
+                continue
             _check_added(part, atom, name, is_edited, numbered)
             added.append(atom)
             continue

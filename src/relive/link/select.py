@@ -459,7 +459,7 @@ class Selector:
         if not name:
             return DEAD
         unit = self.selection.units[u]
-        if unit.partial and name in unit.live and not _is_visible(unit.comparison.old, name):
+        if unit.partial and name in unit.live and not is_visible(unit.comparison.old, name):
             return unit.live[name]
         if name in self._owner:
             return self._of_atom(*self._owner[name])
@@ -564,7 +564,7 @@ class Selector:
             self.selection.refusals.append(refusal)
 
 
-def _is_visible(atoms: Atoms, name: bytes) -> bool:
+def is_visible(atoms: Atoms, name: bytes) -> bool:
     """Whether other units see a name of an object."""
     atom = atoms.by_name.get(name)
     return atom is not None and bool(atoms.is_global[atom])

@@ -104,6 +104,8 @@ class Baselines:
         self._copied: set[str] = set()
         self._seen: set[str] = set()
         self._wanted: dict[str, frozenset[bytes]] = {}
+        self.shared: dict[bytes, Newer] = {}
+        """Inline functions that were compiled alone, for whichever units have them."""
 
     def remember(self, units: Sequence[Unit]) -> None:
         """Notes which object files there are at the start: later ones are not what runs."""
@@ -149,7 +151,19 @@ class Baselines:
         return self._known[unit.key]
 
     def put(self, baseline: Baseline) -> None:
+        """The present baseline of its unit; what a whole object defines is no newer elsewhere."""
         self._known[baseline.unit.key] = baseline
+        if self.shared and not baseline.newer:
+            for name in [name for name in self.shared if name in baseline.atoms.by_name]:
+                del self.shared[name]
+
+    def share(self, code: Mapping[bytes, Newer]) -> None:
+        """Takes note of functions that were compiled alone and that other units may have, too."""
+        self.shared.update(code)
+
+    def newer_of(self, baseline: Baseline) -> Mapping[bytes, Newer]:
+        """What of a unit is newer than its object."""
+        return {**baseline.newer, **self.shared}
 
     def leave(self, module: ModuleState | None) -> set[str]:
         """Forgets an unloaded module (None: only what had no home at all, for there is a new module now); the keys of

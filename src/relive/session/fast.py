@@ -30,7 +30,7 @@ from relive.diff.partial import Doubt
 from relive.host.compiler import CompilePool, Part
 from relive.host.project import Project
 from relive.host.skeletons import SkeletonStore
-from relive.source.edit import BodyEdit, find_edits
+from relive.source.edit import BodyEdit, find_edits, makes_types
 from relive.source.edit import Doubt as SourceDoubt
 from relive.source.library import Scanner
 from relive.source.model import Flag, Kind
@@ -45,9 +45,15 @@ _TELLTALE = frozenset(
     {b"__COUNTER__", b"__BASE_FILE__", b"__TIMESTAMP__", b"__DATE__", b"__TIME__", b"__INCLUDE_LEVEL__"}
 )
 _WORD = re.compile(rb"[A-Za-z_]\w*")
+_NUMBERS_TOO = re.compile(rb"\w+")
+"""`F_##n` with 1 for n makes F_1."""
 _ANONYMOUS = re.compile(rb"namespace\s*(?:__attribute__\s*\(\(.*?\)\)\s*)?\{")
 _INCLUDE = re.compile(rb"\s*#\s*(?:include|import|embed)")
 _NO_ATTRIBUTE = (b"extern", b"template", b"[[", b"__attribute__", b"__extension__", b"asm")
+
+
+End = tuple[int, bool]
+"""Start of the component that a skeleton ends at; whether the skeleton has the bodies of templates."""
 
 
 @dataclass(slots=True)
@@ -63,8 +69,8 @@ class Warm:
     """Offset of the first component of the unit's own file behind all its includes."""
     includes: str | None = None
     """Precompiled skeleton up to `prologue`."""
-    prefixes: dict[int, str] = field(default_factory=dict)
-    """Start of a component → precompiled skeleton up to it."""
+    prefixes: dict[End, str] = field(default_factory=dict)
+    """Where a skeleton ends → the precompiled one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +83,13 @@ class Plan:
     """None: no function was edited, only what no function's code depends on but for its lines."""
     names: tuple[bytes, ...]
     """Plain names of the edited functions; b"" for one that has no usual name (an operator)."""
-    starts: tuple[int, ...]
-    """Offsets at which the next skeleton may end."""
+    end: End | None
+    """Where the skeleton of the next edit should end."""
     files: dict[str, bytes]
     """The new text of the edited files."""
     lines_moved: bool
+    shared: bool = False
+    """Whether the function is an inline one that all units share."""
 
     def is_edited(self, symbol: bytes) -> bool:
         """Whether a symbol belongs to an edited function: its name is part of it (Itanium ABI: length and name)."""
@@ -118,7 +126,7 @@ class FastWay:
         self._unsure: set[str] = set()
         """Units whose running state is not that of `_running`: edited before the start, undone, …"""
         self._warm: OrderedDict[str, Warm] = OrderedDict()
-        self._wanted: OrderedDict[str, int | None] = OrderedDict()
+        self._wanted: OrderedDict[str, End | None] = OrderedDict()
         """Units to be warmed → where the next skeleton shall end, or None."""
         self._unreadable: set[str] = set()
         self.taken: Counter[str] = Counter()
@@ -160,7 +168,7 @@ class FastWay:
         """Fast reloads were applied: what runs is the new text."""
         for plan in plans:
             self._running.update(plan.files)
-            self._wanted[plan.unit.key] = plan.starts[0] if plan.starts else None
+            self._wanted[plan.unit.key] = plan.end
             self._wanted.move_to_end(plan.unit.key)
 
     def doubt(self, keys: Iterable[str]) -> None:
@@ -200,14 +208,15 @@ class FastWay:
             warm = fresh
             edits = _turned(_certain(find_edits(warm.text, _spelled(warm.text, unit, path), new, old)), new)
         if not edits:
-            return Plan(unit, "nothing", None, (), (), {path: new}, lines_moved=True)
+            return Plan(unit, "nothing", None, (), None, {path: new}, lines_moved=True)
         return self._extract(unit, warm, path, edits, new, old, is_new)
 
     def _replace(self, unit: Unit, old: Warm | None, fresh: Warm) -> None:
         """Keeps a unit's newer text, and the skeletons of the older one whose text is the same."""
         if old is not None:
             data = old.text.data
-            fresh.prefixes = {a: h for a, h in old.prefixes.items() if data[:a] == fresh.text.data[:a]}
+            same = (end for end in old.prefixes if data[: end[0]] == fresh.text.data[: end[0]])
+            fresh.prefixes = {end: old.prefixes[end] for end in same}
             if old.prologue == fresh.prologue and data[: old.prologue] == fresh.text.data[: fresh.prologue]:
                 fresh.includes = old.includes
         self._warm[unit.key] = fresh
@@ -247,7 +256,8 @@ class FastWay:
         if telltale:
             raise Doubt(f"{shown} uses {telltale[0].decode()}")
         opening, closing = text.opening(outer), text.closing(outer)
-        skeleton, before, tier = self._skeleton(warm, start)
+        end = start, unit.language == "c++" and makes_types(source)
+        skeleton, before, tier = self._skeleton(warm, end)
         attribute = _used(flags, opening, source) if outer == edit.component else b""
         extra = self._extra if outer == edit.component else (*self._extra, "-fkeep-inline-functions")
         file = os.fsencode(_spelled(text, unit, path))
@@ -266,32 +276,33 @@ class FastWay:
             )  # fmt: skip
 
         return Plan(
-            unit, tier, Part(unit, build, source), (_plain(name),), (start,), {path: new},
-            new.count(b"\n") != old.count(b"\n"),
+            unit, tier, Part(unit, build, source), (_plain(name),), end, {path: new},
+            new.count(b"\n") != old.count(b"\n"), shared=_is_shared(unit, flags, opening, outer != edit.component),
         )  # fmt: skip
 
-    def _skeleton(self, warm: Warm, start: int) -> tuple[str | None, bytes, str]:
+    def _skeleton(self, warm: Warm, end: End) -> tuple[str | None, bytes, str]:
         """(precompiled skeleton, text between it and the function, tier)"""
-        prefix = warm.prefixes.get(start)
+        prefix = warm.prefixes.get(end)
         if prefix is not None and os.path.exists(prefix):
             return prefix, b"", "prefix"
-        text = warm.text
-        if warm.includes is not None and start >= warm.prologue and os.path.exists(warm.includes):
-            return warm.includes, text.stripped(warm.prologue, start) + _closing_at(text, start), "includes"
-        return None, text.stripped(0, start) + _closing_at(text, start), "plain"
+        text, (start, templates) = warm.text, end
+        closing = _closing_at(text, start)
+        if warm.includes is not None and not templates and start >= warm.prologue and os.path.exists(warm.includes):
+            return warm.includes, text.stripped(warm.prologue, start) + closing, "includes"
+        return None, text.stripped(0, start, templates=templates) + closing, "plain"
 
     # --- idle time -----------------------------------------------------------------------------------------------
 
     def idle(self, cancelled: Callable[[], bool]) -> bool:
         """One slice of warming: the unit of the last save first. False when nothing is left to do."""
         while self._wanted:
-            key, start = next(reversed(self._wanted.items()))
+            key, end = next(reversed(self._wanted.items()))
             unit = self._project.units.get(key)
             if unit is None or unit.optimised or key in self._unsure or key in self._unreadable:
                 del self._wanted[key]
                 continue
             try:
-                if self._warm_up(unit, start, cancelled):
+                if self._warm_up(unit, end, cancelled):
                     return True
             except Doubt:
                 self._unreadable.add(key)
@@ -303,7 +314,7 @@ class FastWay:
         warm = self._warm.get(key)
         return warm is not None and (warm.includes is not None or bool(warm.prefixes))
 
-    def _warm_up(self, unit: Unit, start: int | None, cancelled: Callable[[], bool]) -> bool:
+    def _warm_up(self, unit: Unit, end: End | None, cancelled: Callable[[], bool]) -> bool:
         """One step; False when the unit is as warm as it can be."""
         warm = self._warm.get(unit.key)
         if warm is None or any(self._running.get(path) != text for path, text in warm.raw.items()):
@@ -312,18 +323,18 @@ class FastWay:
                 return False  # edited, and not applied yet: that save will ask again
             self._replace(unit, warm, fresh)
             return True
-        if start is not None and start not in warm.prefixes and _at(warm.text, start) is not None:
-            header = self._make(unit, warm.text, start, cancelled)
+        if end is not None and end not in warm.prefixes and _at(warm.text, end[0]) is not None:
+            header = self._make(unit, warm.text, end, cancelled)
             if header is not None:
-                warm.prefixes[start] = header
+                warm.prefixes[end] = header
                 return True
         if warm.includes is None and warm.prologue:
-            warm.includes = self._make(unit, warm.text, warm.prologue, cancelled)
+            warm.includes = self._make(unit, warm.text, (warm.prologue, False), cancelled)
             return warm.includes is not None
         return False
 
-    def _make(self, unit: Unit, text: UnitText, end: int, cancelled: Callable[[], bool]) -> str | None:
-        skeleton = text.stripped(0, end) + _closing_at(text, end)
+    def _make(self, unit: Unit, text: UnitText, end: End, cancelled: Callable[[], bool]) -> str | None:
+        skeleton = text.stripped(0, end[0], templates=end[1]) + _closing_at(text, end[0])
         key = self._store.key(unit, skeleton)
         return self._store.find(unit, key) or self._store.make(unit, key, skeleton, cancelled=cancelled)
 
@@ -373,7 +384,7 @@ def _class_around(
     shared = text.components[(text.components["file"] == row["file"]) & (text.components["parent"] == row["parent"])]
     if np.count_nonzero((shared["line"] <= row["last_line"]) & (shared["last_line"] >= row["line"])) != 1:
         raise Doubt(f"the class of {shown} shares a line with something else")
-    return source, first, frozenset(_WORD.findall(source))
+    return source, first, frozenset(_NUMBERS_TOO.findall(source))
 
 
 def _turned(edits: tuple[BodyEdit, ...], new: bytes) -> tuple[BodyEdit, ...]:
@@ -382,7 +393,7 @@ def _turned(edits: tuple[BodyEdit, ...], new: bytes) -> tuple[BodyEdit, ...]:
     turned = []
     for edit in edits:
         text = b"".join(lines[edit.old_line - 1 : edit.old_last])
-        words = frozenset(_WORD.findall(text))
+        words = frozenset(_NUMBERS_TOO.findall(text))
         turned.append(BodyEdit(edit.component, text, edit.old_line, edit.line, edit.line, words))
     return tuple(turned)
 
@@ -439,6 +450,13 @@ def _used(flags: int, opening: bytes, source: bytes) -> bytes:
     if not hidden or source.lstrip().startswith(_NO_ATTRIBUTE):
         return b""
     return b"__attribute__((used))"
+
+
+def _is_shared(unit: Unit, flags: int, opening: bytes, in_class: bool) -> bool:
+    """Whether every unit's copy of a function is the same one (C++'s inline functions with external linkage)."""
+    if unit.language != "c++" or _ANONYMOUS.search(opening):
+        return False
+    return in_class or (bool(flags & Flag.INLINE) and not flags & Flag.STATIC)
 
 
 def _plain(name: bytes) -> bytes:

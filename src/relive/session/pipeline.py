@@ -16,7 +16,7 @@ from relive import source
 from relive.build.parts import is_pic
 from relive.build.units import Unit
 from relive.diff.atoms import Atoms, Interner
-from relive.diff.compare import compare, everything_changed
+from relive.diff.compare import Comparison, compare, everything_changed
 from relive.diff.identity import has_numbered
 from relive.diff.partial import Doubt, Newer, compare_part, has_lambdas, with_internal_names, with_newer
 from relive.elf.object import ElfObject
@@ -30,6 +30,7 @@ from relive.host.skeletons import SkeletonStore
 from relive.host.target import Target
 from relive.link.model import Address
 from relive.link.patch import Prepared as PreparedPatch
+from relive.link.select import is_visible
 from relive.session import apply, report, verification
 from relive.session import refusals as refused
 from relive.session.active import old_callers
@@ -48,6 +49,9 @@ from relive.session.linking import OUR_FLAGS, Linking, UnitChange
 from relive.session.modules import ModuleState, is_project_module, load_module
 from relive.session.types import TypeCheck, Verdict
 from relive.source.library import Scanner
+
+COPIES = 4
+"""Units with a copy of a header's static function that are compiled in part; more are quicker to compile whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,28 +222,24 @@ class Engine:
         self._refresh_modules()
         self._debugged = is_traced(self.target.pid)
         units = list(self.project.units.values()) if everything else self._units_of(files)
-        baselines = {unit.key: self._baselines.get(unit) for unit in units}
-        if everything:
-            units = [u for u in units if (b := baselines[u.key]) is not None and b.residences]
         clock.lap("analyse")
 
         # The fast way: where only function bodies were edited, only those are compiled. With any doubt, and for what it
         # cannot do, the same story is told again with whole units.
-        plans = {} if everything else self._plans(units, baselines, files, cancelled)
+        work = None if everything else self._part_work(units, files, cancelled)
         clock.lap("analyse")
-        if plans and not any(plan.part for plan in plans.values()):
-            self._settle(_Work(units, baselines, plans=plans), files, 0)
-            return self._end(result, "unchanged", clock)
-        if plans:
-            work = _Work(units, baselines, plans=plans)
+        if work is not None:
             try:
                 event = self._bring(result, work, files, dry_run, clock, cancelled)
             except (Doubt, FormatError) as doubt:
-                self._doubted(plans, str(doubt))
+                self._doubted(units, str(doubt))
             else:
                 if event.status in ("applied", "unchanged"):
                     return event
-                self._doubted(plans, event.refusals[0].code if event.refusals else event.status)
+                self._doubted(units, event.refusals[0].code if event.refusals else event.status)
+        baselines = {unit.key: self._baselines.get(unit) for unit in units}
+        if everything:
+            units = [u for u in units if (b := baselines[u.key]) is not None and b.residences]
         work = _Work(units, baselines, everything=everything)
         return self._bring(result, work, files, dry_run, clock, cancelled)
 
@@ -255,6 +255,9 @@ class Engine:
         """From units to new code in the process. Doubt: only where functions are compiled alone."""
         # The project's own compilers, out of tree. One failing unit fails the reload, as it would fail a build.
         began_ns = time.time_ns()
+        if work.plans and not any(plan.part for plan in work.plans.values()):
+            self._settle(work, files, began_ns)
+            return self._end(result, "unchanged", clock)
         compiled = work.compiled or self._compile(work, cancelled)
         clock.lap("compile")
         failed = [c for c in compiled if not c.ok]
@@ -335,32 +338,41 @@ class Engine:
 
     # --- the fast way -----------------------------------------------------------------------------------------------
 
-    def _plans(
-        self,
-        units: Sequence[Unit],
-        baselines: dict[str, Baseline | None],
-        files: frozenset[str],
-        cancelled: Callable[[], bool],
-    ) -> dict[str, Plan]:
-        """How each unit is compiled in part; empty when one of them cannot be."""
-        if self.fast is None or not units or self._again:
-            return {}
-        plans = {}
+    def _part_work(self, units: Sequence[Unit], files: frozenset[str], cancelled: Callable[[], bool]) -> _Work | None:
+        """Which functions of which units are compiled alone; None when one of the units has to be compiled whole."""
+        fast = self.fast
+        if fast is None or not units or self._again:
+            return None
+        in_header = all(unit.source not in files for unit in units)
+        if in_header:
+            # An inline function is the same in every unit: whichever is the quickest to compile will do.
+            units = sorted(units, key=lambda unit: (not fast.is_warm(unit.key), _size(unit.object)))
+        plans: dict[str, Plan] = {}
+        baselines: dict[str, Baseline | None] = {}
         try:
+            if in_header and any(unit.optimised for unit in units):
+                raise Doubt("units that are optimised may have inlined it")
             for unit in units:
-                baseline = baselines[unit.key]
-                if baseline is None or baseline.refusals or not baseline.residences or unit.key in self._new_units:
+                baseline = self._baselines.get(unit)
+                if baseline is None or baseline.refusals or unit.key in self._new_units:
                     raise Doubt("nothing of it runs yet")
-                plans[unit.key] = self.fast.plan(unit, files, cancelled)
+                if not baseline.residences or (plans and not _has_copy(baseline, next(iter(plans.values())))):
+                    continue
+                if len(plans) == COPIES:
+                    raise Doubt("a static function of a header has copies in many units")
+                plan = fast.plan(unit, files, cancelled)
+                plans[unit.key], baselines[unit.key] = plan, baseline
+                if in_header and (plan.part is None or plan.shared):
+                    break
         except (Doubt, FormatError) as doubt:
-            self._doubted(dict.fromkeys(u.key for u in units), str(doubt))
-            return {}
-        return plans
+            self._doubted(units, str(doubt))
+            return None
+        return _Work([self.project.units[key] for key in plans], baselines, plans) if plans else None
 
-    def _doubted(self, keys: Iterable[str], reason: str) -> None:
+    def _doubted(self, units: Iterable[Unit], reason: str) -> None:
         assert self.fast is not None
         self._why_whole = reason
-        for _ in keys:
+        for _ in units:
             self.fast.reasons[reason] += 1
 
     def _part_changes(self, compiled: Sequence[Compiled], work: _Work) -> list[UnitChange]:
@@ -383,9 +395,23 @@ class Engine:
             else:
                 atoms = Atoms(obj, self._interner)
             numbered = unit.language == "c"
-            comparison = compare_part(baseline.atoms, atoms, baseline.newer, plan.is_edited, numbered=numbered)
+            newer = self._baselines.newer_of(baseline)
+
+            def lives(name: bytes, residences: Sequence[Residence] = baseline.residences) -> bool:
+                return any(residence.module.find(name) is not None for residence in residences)
+
+            comparison = compare_part(baseline.atoms, atoms, newer, plan.is_edited, lives, numbered=numbered)
+            self._check_elsewhere(comparison, baseline)
             changes.append(UnitChange(unit, baseline, comparison, verdict, partial=True, untyped=not typed))
         return changes
+
+    def _check_elsewhere(self, comparison: Comparison, baseline: Baseline) -> None:
+        """An inline function may have a copy in each module, but only one of them is compiled for. Raises Doubt."""
+        mine = {residence.module.path for residence in baseline.residences}
+        names = [name for atom in comparison.changed if (name := comparison.new.names[atom]) is not None]
+        for module in self._modules:
+            if module.path not in mine and any(module.image.find_global(name) for name in names):
+                raise Doubt(f"{os.path.basename(module.path)} has a copy of it, too")
 
     def _settle(self, work: _Work, files: frozenset[str], began_ns: int) -> None:
         """Notes which texts run now."""
@@ -460,7 +486,7 @@ class Engine:
             if work.everything:
                 comparison = everything_changed(baseline.atoms, atoms)
             else:
-                comparison = with_newer(compare(baseline.atoms, atoms), baseline.newer)
+                comparison = with_newer(compare(baseline.atoms, atoms), self._baselines.newer_of(baseline))
             changes.append(UnitChange(unit, baseline, comparison, verdict))
         return changes
 
@@ -519,7 +545,9 @@ class Engine:
                 left = residence.left if change.partial else report.left_behind(change.comparison, residence)
                 residences.append(Residence(residence.module, live, residence.folded, newest, left))
             if change.partial:
-                newer = {**change.baseline.newer, **_newer(change)}
+                new = _newer(change)
+                self._baselines.share({n: code for n, code in new.items() if is_visible(change.comparison.new, n)})
+                newer = {**change.baseline.newer, **new}
                 self._baselines.put(Baseline(change.baseline.unit, change.baseline.atoms, residences, newer=newer))
             else:
                 self._baselines.put(Baseline(change.baseline.unit, change.comparison.new, residences))
@@ -571,6 +599,7 @@ class Engine:
                 result = replace(result, generation=self._number)
                 return self._end(result, "refused", clock, refusals=error.refusals)
             self._baselines.restore(generation.baselines)
+            self._baselines.shared.clear()
             if self.fast is not None:
                 self.fast.doubt(generation.baselines)
             for key in generation.baselines:
@@ -635,7 +664,7 @@ class Engine:
             return True
         began = self._clock()
         compiled = self.pool.compile([unit], extra_flags=OUR_FLAGS, cancelled=cancelled, background=True)
-        edited = set(baseline.newer)
+        edited = set(self._baselines.newer_of(baseline))
         work = _Work([unit], {key: baseline}, compiled=compiled)
         result = Reload(0.0, self._number, "unchanged")
         event = self._bring(result, work, frozenset({unit.source}), False, _Clock(self._clock, began), cancelled)
@@ -689,6 +718,18 @@ def is_traced(pid: int) -> bool:
     except OSError:
         return False
     return any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in status.splitlines())
+
+
+def _has_copy(baseline: Baseline, plan: Plan) -> bool:
+    """Whether a unit has code of a function of a header that was edited."""
+    return any(plan.is_edited(name) for name in baseline.atoms.by_name)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def _last_edit(unit: Unit) -> float:
