@@ -25,6 +25,8 @@ from relive.host.compiler import CompilePool, Part
 LIMIT = 2 << 30
 """Bytes of all skeletons of a user; one of heavy C++ headers has 80 MB."""
 _ENVIRONMENT = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "GCC_EXEC_PREFIX", "COMPILER_PATH", "PATH")
+FOLDER = "skeletons"
+"""In the cache."""
 _NAME = "skeleton.h"
 
 
@@ -88,23 +90,8 @@ class SkeletonStore:
         self._sweep(keep=key)
         return self.find(unit, key)
 
-    def usage(self) -> tuple[int, int]:
-        """(number of skeletons, their bytes)"""
-        sizes = [size for _, size, _ in self._entries()]
-        return len(sizes), sum(sizes)
-
-    def _entries(self) -> list[tuple[float, int, Path]]:
-        """(last use, bytes, folder)"""
-        found = []
-        with contextlib.suppress(OSError):
-            for folder in self._folder.iterdir():
-                with contextlib.suppress(OSError):
-                    size = sum(file.stat().st_size for file in folder.iterdir())
-                    found.append((folder.stat().st_mtime, size, folder))
-        return found
-
     def _sweep(self, keep: str) -> None:
-        entries = sorted(self._entries())
+        entries = sorted(_entries(self._folder))
         total = sum(size for _, size, _ in entries)
         for _, size, folder in entries:
             if total <= self._limit:
@@ -112,6 +99,23 @@ class SkeletonStore:
             if folder.name != keep:
                 shutil.rmtree(folder, ignore_errors=True)
                 total -= size
+
+
+def usage(folder: Path) -> tuple[int, int]:
+    """(number of skeletons, their bytes)"""
+    sizes = [size for _, size, _ in _entries(folder)]
+    return len(sizes), sum(sizes)
+
+
+def _entries(store: Path) -> list[tuple[float, int, Path]]:
+    """(last use, bytes, folder)"""
+    found = []
+    with contextlib.suppress(OSError):
+        for folder in store.iterdir():
+            with contextlib.suppress(OSError):
+                size = sum(file.stat().st_size for file in folder.iterdir())
+                found.append((folder.stat().st_mtime, size, folder))
+    return found
 
 
 def _identity(compiler: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from relive.elf import constants as elf
 from relive.elf.headers import ElfFile, parse_elf
 from relive.errors import ReliveError
+from relive.host import skeletons
 from relive.session import paths
 
 if TYPE_CHECKING:
@@ -55,11 +56,21 @@ def machine(proc: Path = Path("/proc")) -> Iterator[Finding]:
             yield Finding(name, "fine", str(make()))
         except ReliveError as error:
             yield Finding(name, "problem", str(error), error.hint)
+    yield from _skeletons()
     yield _inotify(proc)
     if shutil.which("gdb"):
         yield Finding("debugger", "fine", "gdb")
     else:
         yield Finding("debugger", "hint", "no gdb; it would know the new code", "apt-get install gdb")
+
+
+def _skeletons() -> Iterator[Finding]:
+    try:
+        folder = paths.cache_dir() / skeletons.FOLDER
+    except ReliveError:
+        return
+    count, size = skeletons.usage(folder)
+    yield Finding("skeletons", "fine", f"{count} of {size >> 20} MB, at most {skeletons.LIMIT >> 20} MB, in {folder}")
 
 
 def program(path: str) -> Iterator[Finding]:

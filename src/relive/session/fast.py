@@ -160,6 +160,7 @@ class FastWay:
             else:
                 self._running.pop(path, None)
         for unit in units:
+            self.taken["unit"] += 1
             self._unsure.discard(unit.key)
             self._forget_text(unit.key)
             self._wanted[unit.key] = None
@@ -167,6 +168,7 @@ class FastWay:
     def applied(self, plans: Iterable[Plan]) -> None:
         """Fast reloads were applied: what runs is the new text."""
         for plan in plans:
+            self.taken[plan.tier] += 1
             self._running.update(plan.files)
             self._wanted[plan.unit.key] = plan.end
             self._wanted.move_to_end(plan.unit.key)
@@ -354,9 +356,13 @@ class FastWay:
         text.prepare()
         return Warm(text, raw, before, _prologue(text, unit))
 
-    def usage(self) -> tuple[int, int]:
-        """(number of skeletons on disk, their bytes)"""
-        return self._store.usage()
+    def status(self, unverified: int) -> dict[str, object]:
+        """For `relive status`: how often each way was taken, and why not the fast one."""
+        return {
+            "taken": dict(self.taken), "whole_because": dict(self.reasons.most_common(10)),
+            "warm": [os.path.basename(self._project.units[k].source) for k in self._warm if self.is_warm(k)],
+            "unverified": unverified,
+        }  # fmt: skip
 
 
 def _certain(found: tuple[BodyEdit, ...] | SourceDoubt) -> tuple[BodyEdit, ...]:

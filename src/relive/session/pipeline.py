@@ -26,7 +26,7 @@ from relive.host.compiler import Compiled, CompilePool, Superseded
 from relive.host.demangle import qualified_name
 from relive.host.native import compile_native
 from relive.host.project import Project
-from relive.host.skeletons import SkeletonStore
+from relive.host.skeletons import FOLDER, SkeletonStore
 from relive.host.target import Target
 from relive.link.model import Address
 from relive.link.patch import Prepared as PreparedPatch
@@ -142,10 +142,12 @@ class Engine:
         self._last_plan: list[str] = []
         self.fast: FastWay | None = None
         if fast_path:
-            store = SkeletonStore(cache / "skeletons", pool)
+            store = SkeletonStore(cache / FOLDER, pool)
             self.fast = FastWay(project, pool, store, lambda: _scanner(cache), OUR_FLAGS)
-        self._why_whole = ""
-        """Why the last save went the sure way."""
+        self._why_whole = "it is the sure way"
+        """Why units of the last save were compiled whole."""
+        self._way: list[str] = []
+        """How the last save was compiled, for `relive explain`."""
         self._unverified: dict[str, None] = {}
         """Units of which functions were replaced the fast way, since the whole unit was last compiled."""
         self.outbox: list[Event] = []
@@ -417,6 +419,7 @@ class Engine:
         """Notes which texts run now."""
         if self.fast is None:
             return
+        self._way = _way(work, self._why_whole)
         if work.plans:
             self.fast.applied(work.plans.values())
             self._unverified |= dict.fromkeys(work.plans)
@@ -624,11 +627,12 @@ class Engine:
 
     def status(self) -> dict[str, object]:
         """Generation, modules, memory, and the last refusals."""
-        return report.status(self._number, self._modules, self._generations, self._last)
+        status = report.status(self._number, self._modules, self._generations, self._last)
+        return status | ({"fast": self.fast.status(len(self._unverified))} if self.fast is not None else {})
 
     def explain(self, what: str | None) -> str:
         """Why something was reloaded, how, or not."""
-        return report.explain(what, self._last, self._last_plan, self._generations, self.project)
+        return report.explain(what, self._last, [*self._way, *self._last_plan], self._generations, self.project)
 
     def idle(self, cancelled: Callable[[], bool] = lambda: False) -> bool:
         """One slice of background work: the reader of debug information is compiled before it is needed; the user's
@@ -673,6 +677,19 @@ class Engine:
         if self.fast is not None and event.status not in ("applied", "unchanged"):
             self.fast.doubt([key])
         return True
+
+
+def _way(work: _Work, why_whole: str) -> list[str]:
+    """How units were compiled."""
+    lines = []
+    for plan in work.plans.values():
+        if plan.part is not None:
+            names = b", ".join(name or b"operator" for name in plan.names).decode("utf-8", "replace")
+            lines.append(f"  compiled {names} of {os.path.basename(plan.unit.source)} alone, tier {plan.tier}")
+    for unit in work.units if not work.plans else ():
+        why = "identity reload" if work.everything else "verification" if work.compiled else why_whole
+        lines.append(f"  compiled {os.path.basename(unit.source)} whole: {why}")
+    return lines[:20]
 
 
 def _scanner(cache: Path) -> Scanner:

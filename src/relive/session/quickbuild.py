@@ -234,7 +234,7 @@ class QuickBuild:
 
     def _room(self, state: State, stale: Sequence[Unit]) -> dict[str, int]:
         """How much debug information the changed units are going to have, by what their objects have now."""
-        room = {".strtab": 1 << 18, ".shstrtab": 1 << 10}
+        room = {".strtab": 1 << 18, ".symtab": 1 << 16, ".shstrtab": 1 << 10}
         keys = {unit.key: unit for unit in stale}
         keys |= {k: self._project.units[k] for k, u in state.units.items() if u.differs and k in self._project.units}
         for key, unit in keys.items():

@@ -16,6 +16,7 @@ from relive.elf.inject import Rewrite, Skeleton
 from relive.errors import StorageError
 from relive.session.quickbuild_state import Stamp, stamp
 
+_BIG = 32 << 20
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 """linux/fs.h"""
@@ -93,7 +94,16 @@ def _give_name(temporary: Path, program: Path, date: int, before_rename: Callabl
     if not _exchange(temporary, program):
         os.replace(temporary, program)
     else:
-        temporary.unlink()
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    """Takes a file away; nobody waits until the pages of a big one are free."""
+    if path.stat().st_size > _BIG:
+        with contextlib.suppress(OSError):
+            os.posix_spawn("/bin/rm", ["rm", "-f", str(path)], os.environ)
+            return
+    path.unlink()
 
 
 def _exchange(first: Path, second: Path) -> bool:
