@@ -299,17 +299,24 @@ class Graph:
             return bool(late) or declares < uses
         return self._together(declares, uses) if late else self._before(form, other)
 
-    def _precedes(self, number: int, rows: Sequence[int]) -> bool:
-        """Whether a vertex comes before one of some rows, or belongs to what that one may look up late."""
+    def _precedes(self, number: int, last: Mapping[int, int]) -> bool:
+        """Whether a vertex comes before something in `_last_rows`."""
         for row in self._rows_of[number]:
             form = int(self._form_of[row])
-            for other in rows:
-                if form != int(self._form_of[other]):
-                    if self._before(form, int(self._form_of[other])):
-                        return True
-                elif row < other or int(self._table["flags"][other]) & _LATE:
-                    return True
+            if row < last.get(form, -1) or any(form != other and self._before(form, other) for other in last):
+                return True
         return False
+
+    def _last_rows(self, numbers: Iterable[int]) -> dict[int, int]:
+        """The last row of these vertices in each form; the form's very last where one looks up names late."""
+        last: dict[int, int] = {}
+        for number in numbers:
+            for row in self._rows_of[number]:
+                form = int(self._form_of[row])
+                late = int(self._table["flags"][row]) & _LATE
+                row = self._bases[form] + len(self.forms[form]) if late else row
+                last[form] = max(row, last.get(form, -1))
+        return last
 
     def _together(self, row: int, other: int) -> bool:
         return not self._span[int(self._form_of[row])].keys().isdisjoint(self._span[int(self._form_of[other])])
@@ -340,11 +347,11 @@ class Graph:
         """``through_bodies``: the compiler inlines, so that a body is seen by those that call it."""
         edits = list(edits)
         affected = self._affected(edits, through_bodies)
-        rows = [row for number in affected for row in self._rows_of[number]]
+        last = self._last_rows(affected)
         # The closure goes from types to what completes them further down: what comes after everything is left out.
-        needed = {number for number in self.closure(affected) if number in affected or self._precedes(number, rows)}
+        needed = {number for number in self.closure(affected) if number in affected or self._precedes(number, last)}
         ambient = self._vertex_of[np.flatnonzero(self._table["role"] & AMBIENT)]
-        needed.update(number for number in ambient.tolist() if self._precedes(number, rows))
+        needed.update(number for number in ambient.tolist() if self._precedes(number, last))
         first = {edit.vertex for edit in edits}
         order = self.in_order(needed)
         return Sets(
