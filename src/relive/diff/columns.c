@@ -289,6 +289,22 @@ static int work(Object *o)
     return result ? result : settle(o);
 }
 
+/* What only the work needed: baselines of many units are kept for a whole session. */
+static void let_go(Object *o)
+{
+    free(o->all);
+    free(o->all_bias);
+    free(o->all_first);
+    free(o->kept_first);
+    free(o->first_piece);
+    free(o->symbol_names);
+    o->all = NULL;
+    o->all_bias = o->first_piece = NULL;
+    o->all_first = o->kept_first = NULL;
+    o->symbol_names = NULL;
+    o->all_count = 0;
+}
+
 /* Reads an object; the result goes back with `relive_diff_free`, whatever is returned. */
 int relive_diff_atoms(const Input *in, Interner *interner, Object **out)
 {
@@ -296,7 +312,9 @@ int relive_diff_atoms(const Input *in, Interner *interner, Object **out)
     if (!o) return NO_MEMORY;
     o->in = *in;
     o->intern = interner;
-    return in->section_count && in->symbol_count ? work(o) : ODD;
+    int result = in->section_count && in->symbol_count ? work(o) : ODD;
+    if (result != UNSURE) let_go(o);
+    return result;
 }
 
 void relive_diff_free(Object *o)
