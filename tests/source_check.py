@@ -25,7 +25,7 @@ from time import perf_counter
 from relive.dwarf.model import NoDebugInfoError
 from relive.dwarf.reader import DebugInfo
 from relive.host.native import scanner_library
-from relive.source.edit import BodyEdit, find_edits
+from relive.source.edit import BodyEdit, find_edits, makes_types
 from relive.source.library import Scanner
 from relive.source.model import Flag, Kind
 from relive.source.unit import UnitText
@@ -94,7 +94,7 @@ def unit_of(entry: dict[str, str], clang: bool) -> Unit:
         same = os.path.basename(word) == os.path.basename(entry["file"])  # ninja and make spell it differently
         if word in ("-c", "-MD", "-MMD", "-MP", "-Werror", "-pedantic-errors") or same:
             continue
-        if clang and word in ("-fstack-clash-protection", "-fno-ipa-ra"):
+        if clang and word.startswith(("-fstack-clash-protection", "-fno-ipa-ra", "-flifetime-dse")):
             continue
         flags.append(word)
     compiler = ("clang++" if cplusplus else "clang") if clang else ("g++" if cplusplus else "gcc")
@@ -109,13 +109,17 @@ def without_includes(unit: Unit) -> Unit:
 
 def preprocess(unit: Unit) -> bytes:
     done = unit.run("-E", "-dD", unit.source)
-    assert done.returncode == 0, done.stderr.decode()
+    done.check_returncode()
     return done.stdout
 
 
 def check(unit: Unit, functions: int, seed: int) -> Report:
     report = Report(unit.source)
-    data = preprocess(unit)
+    try:
+        data = preprocess(unit)
+    except subprocess.CalledProcessError as error:
+        report.doubts[f"does not compile: {first_error(error.stderr)}"] += 1
+        return report
     report.size = len(data)
     began = perf_counter()
     text = scanner().parse(data, unit.source)
@@ -132,7 +136,9 @@ def check(unit: Unit, functions: int, seed: int) -> Report:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "unit.o"
         done = unit.run("-c", "-g", "-O0", unit.source, "-o", str(output))
-        assert done.returncode == 0, done.stderr.decode()
+        if done.returncode:
+            report.doubts[f"does not compile: {first_error(done.stderr)}"] += 1
+            return report
         with contextlib.suppress(NoDebugInfoError):  # nothing but macros
             compare_functions(unit, text, project, reader().read(output.read_bytes()), report)
         began = perf_counter()
@@ -216,7 +222,7 @@ def check_extract(unit: Unit, text: UnitText, i: int, folder: Path, report: Repo
     report.seconds["edit"] = max(perf_counter() - began, report.seconds.get("edit", 0))
     report.extracts += 1
     start = int(text.components["start"][outer])
-    whole = text.stripped(0, start) + text.closing(i) + b"\n" + function
+    whole = text.stripped(0, start, templates=makes_types(function)) + text.closing(i) + b"\n" + function
     output = folder / "function.o"
     more = [] if "clang" in unit.compiler else ["-fkeep-inline-functions"]
     done = unit.run("-c", "-g", "-O0", "-x", unit.language, "-", "-o", str(output), *more, text=whole)
@@ -273,7 +279,9 @@ def main() -> None:
         if told or options.verbose:
             print(r.unit, {k: f"{1000 * v:.1f} ms" for k, v in r.seconds.items()}, r.size, *told[:20], sep="\n    ")
     doubts: Counter[str] = sum((r.doubts for r in reports), Counter())
-    slowest = {k: f"{1000 * max(r.seconds.get(k, 0) for r in reports):.1f} ms" for k in reports[0].seconds}
+    slowest = {
+        k: f"{1000 * max(r.seconds.get(k, 0) for r in reports):.1f} ms" for k in ("scan", "prepare", "strip", "edit")
+    }
     print(
         f"{len(reports)} units: {sum(r.functions for r in reports)} functions, {sum(len(r.missed) for r in reports)} "
         f"missed, {sum(len(r.surplus) for r in reports)} surplus, {sum(len(r.uncertain) for r in reports)} uncertain; "

@@ -102,10 +102,15 @@ CASES = {
         "__attribute__((always_inline)) inline int f() { return 1; }",
         "__attribute__((always_inline)) inline int f() { return 1; }",
     ),
-    "alias-target": (
-        'extern "C" { int g() { return 1; } int f() __attribute__((weak)); }',
-        'extern "C" { int g(); int f() __attribute__((weak)); }',
+    "alias": (
+        'extern "C" { int g() { return 1; } int f() __attribute__((weak)) __attribute__((alias("g"), nothrow)); }',
+        'extern "C" { int g(); int f() __attribute__((weak)) ; }',
     ),
+    "ifunc": (
+        'extern "C" { int (*g())() { return 0; } [[gnu::ifunc("g")]] int f(); }',
+        'extern "C" { int (*g())(); int f(); }',
+    ),
+    "attribute-of-the-name": ("int f [[noreturn]] (int) { for (;;); }", "int f [[noreturn]] (int);"),
     "lambda-variable": (
         "auto f = [](int a) { return a; }; int x = f(1);",
         "auto f = [](int a) { return a; }; int x = f(1);",

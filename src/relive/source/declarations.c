@@ -562,7 +562,8 @@ static uint32_t declaration(Scan *s, uint32_t first, uint32_t end, Scope where)
         if (doubt) r->flags |= F_UNCERTAIN;
         if (i >= end) break;
         uint32_t k = kind(s, i), next = past_attribute(s, i, &r->flags);
-        if (next > i) {
+        if (next > i) { /* int f [[nodiscard]] (int) */
+            if (r->last.end == i) r->last.end = next;
             i = next;
             continue;
         }

@@ -2,8 +2,9 @@
 
 What goes: bodies of functions (constructors: with their initialisers), whole out-of-line members (their class declares
 them), explicit instantiations (they would need the bodies), asm at file scope (it would define its symbols again),
-#define and #undef (the text is expanded). What is called and has no body any more is bound to what lives in the
-program. What stays, although it has a body, is marked KEEP by the scanner: see the table of traps in docs.
+attributes that make a declaration another name of a body (alias, ifunc), #define and #undef (the text is expanded).
+What is called and has no body any more is bound to what lives in the program. What stays, although it has a body, is
+marked KEEP by the scanner.
 
 Bodies of templates are a choice. Without them nothing is instantiated, which is quick; but a template over a type that
 no other unit can know (a lambda, a local class, an unnamed namespace's class) must have a body, or it is an error.
@@ -27,14 +28,34 @@ if TYPE_CHECKING:
 
 _EMPTY_LINES = 8
 """More than these become a marker, as the preprocessor itself does it."""
+_HIDDEN = b'__attribute__((visibility("hidden"))) '
+"""A compiler takes the address of what is defined in the unit directly (in a program, not a library). Where the
+definition went, this makes it do the same."""
+_NO_ATTRIBUTE = (
+    b"[[",
+    b"__extension__",
+    b'extern "C',
+    b'extern"C',
+    b"template",
+    b"using",
+    b"static_assert",
+    b"typedef",
+)
+_ALIAS = re.compile(rb"\b(?:__)?(?:alias|ifunc)(?:__)?\s*\(")
+_ATTRIBUTE = re.compile(rb"__attribute(?:__)?\s*\(|\[\[")
+_BRACKET = re.compile(rb'"(?:[^"\\\n]|\\.)*"|[()\[\]]')
 _LAMBDA = re.compile(rb"\[[^\[\]]*\]\s*(?:\(|\{|mutable|->|<)")
 
 
-def stripped(unit: UnitText, start: int, end: int, keep: frozenset[int], templates: bool) -> bytes:
+def stripped(unit: UnitText, start: int, end: int, keep: frozenset[int], templates: bool, direct: bool) -> bytes:
     data = unit.data
     out: list[bytes] = []
     position, lines, lost = start, 0, start > 0
-    for cut, to, semicolon, has_marker in _cuts(unit, start, end, keep, templates):
+    cuts = _cuts(unit, start, end, keep, templates)
+    if direct:
+        # Before what is cut at the same place; what is inside of a cut goes with it.
+        cuts = sorted([*((at, at, _HIDDEN, False) for at in _own(unit, start, end)), *cuts], key=lambda cut: cut[:2])
+    for cut, to, instead, has_marker in cuts:
         if cut < position:
             continue  # inside of what went already
         chunk = data[position:cut]
@@ -47,8 +68,10 @@ def stripped(unit: UnitText, start: int, end: int, keep: frozenset[int], templat
             lines, lost = 0, False
         else:
             lines += chunk.count(b"\n")
-        if semicolon:
-            out.append(b";")
+        if instead == _HIDDEN and (lost or lines):
+            out.append(_marker(unit, cut) if lost or lines > _EMPTY_LINES else b"\n" * lines)
+            lines, lost = 0, False
+        out.append(instead)
         lines += data.count(b"\n", cut, to)
         lost = lost or has_marker
         position = to
@@ -61,8 +84,8 @@ def stripped(unit: UnitText, start: int, end: int, keep: frozenset[int], templat
 
 def _cuts(
     unit: UnitText, start: int, end: int, keep: frozenset[int], templates: bool
-) -> list[tuple[int, int, bool, bool]]:
-    """What goes, in order: (from, to, whether a semicolon takes its place, whether a line marker is inside)."""
+) -> list[tuple[int, int, bytes, bool]]:
+    """What goes, in order: (from, to, what takes its place, whether a line marker is inside)."""
     rows = unit.components
     flags, kind = rows["flags"], rows["kind"]
     inside = (rows["start"] >= start) & (rows["end"] <= end) & (flags & Flag.UNCERTAIN == 0)
@@ -78,15 +101,58 @@ def _cuts(
     reduced = function & ~dropped
     directives = unit.directives[(unit.directives["start"] >= start) & (unit.directives["end"] <= end)]
     directives = directives[(directives["kind"] == DEFINE) | (directives["kind"] == UNDEF)]
-    begin = np.concatenate([rows["start"][dropped], rows["strip"][reduced], directives["start"]])
-    to = np.concatenate([rows["end"][dropped], rows["end"][reduced], directives["end"]])
-    semicolon = np.zeros(len(begin), bool)
-    semicolon[np.count_nonzero(dropped) : len(begin) - len(directives)] = True
+    aliased = inside & (flags & Flag.KEEP != 0) & np.isin(rows["kind"], (Kind.DECLARATION, Kind.VARIABLE))
+    spans = [span for i in np.nonzero(aliased)[0].tolist() for span in _alias_attributes(unit, i)]
+    others = np.array([*spans, (0, 0)], "u4")[:-1]
+    begin = np.concatenate([rows["strip"][reduced], rows["start"][dropped], directives["start"], others[:, 0]])
+    to = np.concatenate([rows["end"][reduced], rows["end"][dropped], directives["end"], others[:, 1]])
+    semicolon = np.arange(len(begin)) < np.count_nonzero(reduced)
     markers = unit.markers["start"]
     has_marker = np.searchsorted(markers, begin) != np.searchsorted(markers, to)
     order = np.argsort(begin, kind="stable")
     columns = (column[order].tolist() for column in (begin, to, semicolon, has_marker))
-    return list(zip(*columns, strict=True))
+    return [(a, b, b";" if closed else b"", marked) for a, b, closed, marked in zip(*columns, strict=True)]
+
+
+def _own(unit: UnitText, start: int, end: int) -> list[int]:
+    """Where the declarations begin of functions that the unit defines, and that others can see."""
+    rows = unit.components
+    flags, kind, parent = rows["flags"], rows["kind"], rows["parent"]
+    plain = flags & (Flag.TEMPLATE | Flag.STATIC | Flag.INLINE | Flag.FRIEND | Flag.UNCERTAIN | Flag.SYSTEM) == 0
+    defined = plain & (kind == Kind.FUNCTION) & (flags & Flag.MEMBER == 0)
+    names = {
+        b"::".join(unit.qualified(i).replace(b" ", b"").split(b"::")[-2:]) for i in np.nonzero(defined)[0].tolist()
+    }
+    here = (rows["start"] >= start) & (rows["end"] <= end) & (flags & (Flag.TEMPLATE | Flag.FRIEND | Flag.SYSTEM) == 0)
+    declared = here & ((kind == Kind.DECLARATION) | (defined & (flags & Flag.QUALIFIED == 0)))
+    found = []
+    for i in np.nonzero(declared)[0].tolist():
+        name = unit.name(i)
+        holder = int(parent[i])
+        in_class = holder >= 0 and kind[holder] == Kind.CLASS
+        if not name or (unit.name(holder) + b"::" + name if in_class else name) not in names:
+            continue
+        if int(flags[i]) & Flag.STATIC and not in_class:
+            continue
+        text = unit.text(i)
+        if not text.startswith(_NO_ATTRIBUTE) and b"(" in text:
+            found.append(int(rows["start"][i]))
+    return found
+
+
+def _alias_attributes(unit: UnitText, i: int) -> list[tuple[int, int]]:
+    """Where a declaration says that it is another name for a function with a body."""
+    start, text = int(unit.components["start"][i]), unit.text(i)
+    found = []
+    for match in _ATTRIBUTE.finditer(text):
+        depth = 0
+        for bracket in _BRACKET.finditer(text, match.end() - match[0].count(b"[") - match[0].count(b"(")):
+            depth += {b"(": 1, b"[": 1, b")": -1, b"]": -1}.get(bracket[0], 0)
+            if depth == 0:
+                if _ALIAS.search(text, match.start(), bracket.end()):
+                    found.append((start + match.start(), start + bracket.end()))
+                break
+    return found
 
 
 def _takers_of_lambdas(unit: UnitText, inside: NDArray[Any]) -> frozenset[int]:

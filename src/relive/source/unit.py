@@ -165,12 +165,21 @@ class UnitText:
         row = self.components[i]
         return self.data[int(row["qualified"]) : int(row["qualified_end"])]
 
-    def stripped(self, start: int, end: int, keep: frozenset[int] = frozenset(), *, templates: bool = False) -> bytes:
+    def stripped(
+        self,
+        start: int,
+        end: int,
+        keep: frozenset[int] = frozenset(),
+        *,
+        templates: bool = False,
+        direct: bool = False,
+    ) -> bytes:
         """The text between two places at namespace scope without what is not needed to compile what follows: bodies of
         functions (of `keep` they stay), out-of-line members, explicit instantiations, asm, directives of macros.
         Namespaces that are open at `end` stay open: `closing`. `templates`: bodies of templates stay, which is needed
-        where what follows makes types of its own (`edit.makes_types`)."""
-        return strip.stripped(self, start, end, keep, templates)
+        where what follows makes types of its own (`edit.makes_types`). `direct`: functions of the unit are referred to
+        as if their definitions were there (for programs; in libraries they may be interposed)."""
+        return strip.stripped(self, start, end, keep, templates, direct)
 
     # ---- macros ----
 
