@@ -5,10 +5,10 @@ come behind the last one, in memory and in the file:
 
 ```
 file  │ loaded part of the linked file, as it was: patched in place (jumps, constants, .dynamic, program headers)
-      │ .debug_*, .comment, .strtab, .shstrtab: each one followed by what is added to it
+      │ .debug_*, .comment, .symtab, .strtab, .shstrtab: each one followed by what is added to it
       │ new data    R W   GOT, constants with pointers (position-independent files), variables; zeros behind
       │ new code    R E   code, constants, .eh_frame · tables that grew or moved: .rela.dyn, .eh_frame_hdr, .interp …
-      │ .symtab, new debug sections
+      │ new debug sections
       └ section headers
 ```
 
@@ -125,7 +125,7 @@ def skeleton(elf: ElfFile, room: Mapping[str, int]) -> Skeleton:
     places: dict[int, tuple[int, int]] = {}
     end = loaded
     for section in sorted(elf.sections, key=lambda s: s.offset):
-        if section.flags & c.SHF_ALLOC or section.type in (c.SHT_NULL, c.SHT_NOBITS, c.SHT_SYMTAB):
+        if section.flags & c.SHF_ALLOC or section.type in (c.SHT_NULL, c.SHT_NOBITS):
             continue
         # Whole blocks at the same place in their page can be shared between the files, where the file system can.
         align = max(1, section.align)
@@ -178,6 +178,8 @@ class _Work:
         """Section index → by how much its address moved."""
         self.growth: dict[int, bytes] = {}
         """Section index → what is appended to it."""
+        self._rows: dict[int, bytes] = {}
+        """Offset in `.symtab` → row that is written there."""
         self.extra: list[tuple[Section, bytes]] = []
         """New sections without address."""
 
@@ -451,7 +453,7 @@ class _Work:
     # --- symbols, debug information, section headers -------------------------------------------------------------
 
     def add_symbols(self) -> None:
-        """A new `.symtab` (locals come first, so that rows must be inserted) and a longer `.strtab`."""
+        """New and changed rows of `.symtab`, new names in `.strtab`."""
         section = next(s for s in self.elf.sections if s.type == c.SHT_SYMTAB)
         if any(
             s.type in (c.SHT_RELA, c.SHT_GROUP) and not s.flags & c.SHF_ALLOC and s.link == section.index
@@ -460,35 +462,44 @@ class _Work:
             raise FormatError(f"{self.elf.path}: was linked with --emit-relocs, which would go stale")
         if any(s.type == c.SHT_SYMTAB_SHNDX for s in self.elf.sections):
             raise FormatError(f"{self.elf.path}: has more sections than symbols can name")
-        # Rows are copied as bytes: numpy copies records field by field.
-        raw = bytearray(self.elf.content(section))
-        table = np.frombuffer(raw, SYMBOL)
-        if self.shifted:
-            moved = np.zeros(1 << 16, np.int64)
-            for index, shift in self.shifted.items():
-                moved[index] = shift
-            rows = np.flatnonzero(moved[table["shndx"]])
-            table["value"][rows] += moved[table["shndx"][rows]].astype(np.uint64)
+        table = self.elf.table(section, SYMBOL)
+        changed: dict[int, tuple[int, int, int]] = {}
+        """Row → section, value, size."""
+        for index, shift in self.shifted.items():
+            for row in np.flatnonzero(table["shndx"] == index).tolist():
+                value = (int(table["value"][row]) + shift) & 0xFFFFFFFFFFFFFFFF
+                changed[row] = index, value, int(table["size"][row])
         for row, (address, size) in self.add.renewed.items():
-            table["value"][row], table["size"][row] = address, size
-            table["shndx"][row] = self._section_index(address)
+            changed[row] = self._section_index(address), address, size
         strings = bytearray()
         start = self.sections[section.link].size
         fresh: dict[bool, list[bytes]] = {True: [], False: []}
         for symbol in self.add.symbols:
             where = self._section_index(symbol.address)
-            row_bytes = _SYM.pack(start + len(strings), symbol.info, symbol.other, where, symbol.address, symbol.size)
-            fresh[symbol.info >> 4 == c.STB_LOCAL].append(row_bytes)
+            packed = _SYM.pack(start + len(strings), symbol.info, symbol.other, where, symbol.address, symbol.size)
+            fresh[symbol.info >> 4 == c.STB_LOCAL].append(packed)
             strings += symbol.name + b"\0"
-        first = min(section.info, len(table))
-        # New local symbols go in front of the first global one (gABI: sh_info).
-        view = memoryview(raw)
-        cut = first * c.SYM_SIZE
-        content = b"".join([view[:cut], *fresh[True], view[cut:], *fresh[False]])
         self.growth[section.link] = bytes(strings)
-        self._symtab = section.index, content
-        info = first + len(fresh[True])
-        self.sections[section.index] = replace(self.sections[section.index], info=info, size=len(content))
+
+        # Local symbols stand in front of global ones, whose order means nothing (gABI: sh_info): so the new local ones
+        # take the places of the first global ones, which go to the end.
+        raw = self.elf.content(section)
+        texts: dict[int, bytes] = {}
+        for row, (where, value, size) in changed.items():
+            old = raw[row * c.SYM_SIZE : (row + 1) * c.SYM_SIZE]
+            texts[row] = bytes(old[:6]) + struct.pack("<HQQ", where, value, size)
+        first, count = min(section.info, len(table)), len(table)
+        appended = fresh[False]
+        for number, packed in enumerate(fresh[True]):
+            place = first + number
+            if place < count:
+                appended.append(texts.pop(place, None) or bytes(raw[place * c.SYM_SIZE : (place + 1) * c.SYM_SIZE]))
+                texts[place] = packed
+            else:
+                appended.insert(number - (count - first), packed)
+        self._rows = {row * c.SYM_SIZE: text for row, text in texts.items()}
+        self.growth[section.index] = b"".join(appended)
+        self.sections[section.index] = replace(self.sections[section.index], info=first + len(fresh[True]))
 
     def _section_index(self, address: int) -> int:
         count = len(self.elf.sections)
@@ -540,14 +551,7 @@ class _Work:
 
     def _place_section(self, section: Section) -> None:
         index = section.index
-        symtab, table = self._symtab
         added = self.growth.get(index, b"")
-        if index == symtab:
-            offset = _align(self.end, 8)
-            self.writes.append((offset, table))
-            self.sections[index] = replace(self.sections[index], offset=offset)
-            self.end = offset + len(table)
-            return
         offset, capacity = self.frame.places[index]
         size = section.size + len(added)
         if size > capacity:
@@ -557,6 +561,8 @@ class _Work:
         for name, at, content in self.add.debug_stores:
             if name == section.name:
                 self.writes.append((offset + at, content))
+        if section.type == c.SHT_SYMTAB:
+            self.writes += [(offset + at, content) for at, content in self._rows.items()]
         if added:
             self.writes.append((offset + section.size, added))
         self.sections[index] = replace(self.sections[index], offset=offset, size=size)

@@ -244,7 +244,8 @@ class QuickBuild:
                 obj = ElfObject.parse(data, unit.source)
             except (OSError, FormatError):
                 continue
-            for index, name in enumerate(obj.section_names):
+            for index in ((obj.sections["flags"] & c.SHF_ALLOC) == 0).nonzero()[0].tolist():
+                name = obj.section_names[index]
                 if name.startswith(".debug_"):
                     size = int(obj.sections["size"][index])
                     room[name] = room.get(name, 0) + size + size // 4 + 4096
