@@ -349,7 +349,9 @@ class _Work:
                     self.headers.remove(header)
         run: list[Section] = []
         for section in self._movable(table + c.PHDR_SIZE * len(self.elf.program_headers)):
-            if self._missing(table, run) <= 0:
+            # A PT_NOTE covers several notes: they move together.
+            together = run and section.type == c.SHT_NOTE and run[-1].type == c.SHT_NOTE
+            if self._missing(table, run) <= 0 and not together:
                 break
             run.append(section)
         if self._missing(table, run) > 0:
@@ -493,7 +495,7 @@ class _Work:
         for number, packed in enumerate(fresh[True]):
             place = first + number
             if place < count:
-                appended.append(texts.pop(place, None) or bytes(raw[place * c.SYM_SIZE : (place + 1) * c.SYM_SIZE]))
+                appended.append(texts.pop(place, b"") or bytes(raw[place * c.SYM_SIZE : (place + 1) * c.SYM_SIZE]))
                 texts[place] = packed
             else:
                 appended.insert(number - (count - first), packed)
