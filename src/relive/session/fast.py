@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from relive.build.parts import extract_command, is_clang
+from relive.build.parts import extract_command, is_clang, is_pic
 from relive.build.units import Unit
 from relive.diff.partial import Doubt
 from relive.host.compiler import CompilePool, Part
@@ -39,6 +39,8 @@ from relive.source.unit import UnitText
 WARM_UNITS = 12
 """Units whose preprocessed text is kept; a heavy one has 5 MB."""
 WARM_AT_START = 4
+SHORT = 300
+"""Bytes of a member function's body that stays in skeletons."""
 REMEMBERED = 64 << 20
 """Bytes of source text that are read at the start, to know what an edit changed."""
 _TELLTALE = frozenset(
@@ -65,12 +67,20 @@ class Warm:
     """Project files among its inputs, as they were then."""
     stamps: dict[str, tuple[int, int]]
     """All its inputs: (mtime in ns, size)."""
+    keep: frozenset[int]
+    """Components whose bodies stay in skeletons."""
+    direct: bool
+    """Whether the unit is compiled for a program: what it defines is certainly its own."""
     prologue: int
     """Offset of the first component of the unit's own file behind all its includes."""
     includes: str | None = None
     """Precompiled skeleton up to `prologue`."""
     prefixes: dict[End, str] = field(default_factory=dict)
     """Where a skeleton ends → the precompiled one."""
+
+    def stripped(self, start: int, end: End) -> bytes:
+        """The unit's text from `start` to an end, without the bodies that the rest does not need."""
+        return self.text.stripped(start, end[0], self.keep, templates=end[1], direct=self.direct)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,8 +300,8 @@ class FastWay:
         text, (start, templates) = warm.text, end
         closing = _closing_at(text, start)
         if warm.includes is not None and not templates and start >= warm.prologue and os.path.exists(warm.includes):
-            return warm.includes, text.stripped(warm.prologue, start) + closing, "includes"
-        return None, text.stripped(0, start, templates=templates) + closing, "plain"
+            return warm.includes, warm.stripped(warm.prologue, (start, False)) + closing, "includes"
+        return None, warm.stripped(0, end) + closing, "plain"
 
     # --- idle time -----------------------------------------------------------------------------------------------
 
@@ -326,17 +336,17 @@ class FastWay:
             self._replace(unit, warm, fresh)
             return True
         if end is not None and end not in warm.prefixes and _at(warm.text, end[0]) is not None:
-            header = self._make(unit, warm.text, end, cancelled)
+            header = self._make(unit, warm, end, cancelled)
             if header is not None:
                 warm.prefixes[end] = header
                 return True
         if warm.includes is None and warm.prologue:
-            warm.includes = self._make(unit, warm.text, (warm.prologue, False), cancelled)
+            warm.includes = self._make(unit, warm, (warm.prologue, False), cancelled)
             return warm.includes is not None
         return False
 
-    def _make(self, unit: Unit, text: UnitText, end: End, cancelled: Callable[[], bool]) -> str | None:
-        skeleton = text.stripped(0, end[0], templates=end[1]) + _closing_at(text, end[0])
+    def _make(self, unit: Unit, warm: Warm, end: End, cancelled: Callable[[], bool]) -> str | None:
+        skeleton = warm.stripped(0, end) + _closing_at(warm.text, end[0])
         key = self._store.key(unit, skeleton)
         return self._store.find(unit, key) or self._store.make(unit, key, skeleton, cancelled=cancelled)
 
@@ -354,7 +364,8 @@ class FastWay:
             self._scanner = self._make_scanner()
         text = self._scanner.parse(done.object, unit.source, cplusplus=unit.language == "c++")
         text.prepare()
-        return Warm(text, raw, before, _prologue(text, unit))
+        direct = not is_pic(unit.command.arguments)
+        return Warm(text, raw, before, _short_members(text), direct, _prologue(text, unit))
 
     def status(self, unverified: int) -> dict[str, object]:
         """For `relive status`: how often each way was taken, and why not the fast one."""
@@ -430,6 +441,18 @@ def _prologue(text: UnitText, unit: Unit) -> int:
             best = int(rows["start"][top[position]])
         seen += is_mine
     return best
+
+
+def _short_members(text: UnitText) -> frozenset[int]:
+    """Short functions inside of the project's classes. With their bodies a compiler knows that they throw nothing, as
+    it does in the whole unit, and code that calls them needs no clean-up for it."""
+    rows = text.components
+    flags, size = rows["flags"], rows["body_end"].astype(np.int64) - rows["body"]
+    wanted = (rows["kind"] == Kind.FUNCTION) & (flags & Flag.MEMBER != 0) & (size > 0) & (size <= SHORT)
+    wanted &= flags & (Flag.TEMPLATE | Flag.SYSTEM | Flag.UNCERTAIN) == 0
+    template = (rows["kind"] == Kind.CLASS) & (flags & Flag.TEMPLATE != 0)
+    inside = (rows["parent"] >= 0) & template[rows["parent"]]
+    return frozenset(np.flatnonzero(wanted & ~inside).tolist())
 
 
 def _at_file_scope(text: UnitText, index: int) -> bool:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from relive.source import own
 from relive.source.macros import WORD
 from relive.source.model import DEFINE, UNDEF, Flag, Kind
 
@@ -28,19 +29,6 @@ if TYPE_CHECKING:
 
 _EMPTY_LINES = 8
 """More than these become a marker, as the preprocessor itself does it."""
-_HIDDEN = b'__attribute__((visibility("hidden"))) '
-"""A compiler takes the address of what is defined in the unit directly (in a program, not a library). Where the
-definition went, this makes it do the same."""
-_NO_ATTRIBUTE = (
-    b"[[",
-    b"__extension__",
-    b'extern "C',
-    b'extern"C',
-    b"template",
-    b"using",
-    b"static_assert",
-    b"typedef",
-)
 _ALIAS = re.compile(rb"\b(?:__)?(?:alias|ifunc)(?:__)?\s*\(")
 _ATTRIBUTE = re.compile(rb"__attribute(?:__)?\s*\(|\[\[")
 _BRACKET = re.compile(rb'"(?:[^"\\\n]|\\.)*"|[()\[\]]')
@@ -54,7 +42,7 @@ def stripped(unit: UnitText, start: int, end: int, keep: frozenset[int], templat
     cuts = _cuts(unit, start, end, keep, templates)
     if direct:
         # Before what is cut at the same place; what is inside of a cut goes with it.
-        cuts = sorted([*((at, at, _HIDDEN, False) for at in _own(unit, start, end)), *cuts], key=lambda cut: cut[:2])
+        cuts = sorted([*own.declarations(unit, start, end), *cuts], key=lambda cut: cut[:2])
     for cut, to, instead, has_marker in cuts:
         if cut < position:
             continue  # inside of what went already
@@ -68,7 +56,7 @@ def stripped(unit: UnitText, start: int, end: int, keep: frozenset[int], templat
             lines, lost = 0, False
         else:
             lines += chunk.count(b"\n")
-        if instead == _HIDDEN and (lost or lines):
+        if instead.endswith(own.HIDDEN) and (lost or lines):
             out.append(_marker(unit, cut) if lost or lines > _EMPTY_LINES else b"\n" * lines)
             lines, lost = 0, False
         out.append(instead)
@@ -112,32 +100,6 @@ def _cuts(
     order = np.argsort(begin, kind="stable")
     columns = (column[order].tolist() for column in (begin, to, semicolon, has_marker))
     return [(a, b, b";" if closed else b"", marked) for a, b, closed, marked in zip(*columns, strict=True)]
-
-
-def _own(unit: UnitText, start: int, end: int) -> list[int]:
-    """Where the declarations begin of functions that the unit defines, and that others can see."""
-    rows = unit.components
-    flags, kind, parent = rows["flags"], rows["kind"], rows["parent"]
-    plain = flags & (Flag.TEMPLATE | Flag.STATIC | Flag.INLINE | Flag.FRIEND | Flag.UNCERTAIN | Flag.SYSTEM) == 0
-    defined = plain & (kind == Kind.FUNCTION) & (flags & Flag.MEMBER == 0)
-    names = {
-        b"::".join(unit.qualified(i).replace(b" ", b"").split(b"::")[-2:]) for i in np.nonzero(defined)[0].tolist()
-    }
-    here = (rows["start"] >= start) & (rows["end"] <= end) & (flags & (Flag.TEMPLATE | Flag.FRIEND | Flag.SYSTEM) == 0)
-    declared = here & ((kind == Kind.DECLARATION) | (defined & (flags & Flag.QUALIFIED == 0)))
-    found = []
-    for i in np.nonzero(declared)[0].tolist():
-        name = unit.name(i)
-        holder = int(parent[i])
-        in_class = holder >= 0 and kind[holder] == Kind.CLASS
-        if not name or (unit.name(holder) + b"::" + name if in_class else name) not in names:
-            continue
-        if int(flags[i]) & Flag.STATIC and not in_class:
-            continue
-        text = unit.text(i)
-        if not text.startswith(_NO_ATTRIBUTE) and b"(" in text:
-            found.append(int(rows["start"][i]))
-    return found
 
 
 def _alias_attributes(unit: UnitText, i: int) -> list[tuple[int, int]]:
