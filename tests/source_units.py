@@ -88,7 +88,7 @@ def edit(graph: Graph, name: str, *, interface: bool = False, file: str | None =
     return graph.sets([Edit(found[0], interface)])
 
 
-def change(found: Indexed, unit: Unit, sets: Sets, graph: Graph, *, keep_templates: bool = False) -> bytes:
+def change(found: Indexed, unit: Unit, sets: Sets, graph: Graph, *, templates: bool | None = None) -> bytes:
     """The text of change.cpp for one unit."""
     text = found.indexer.read(unit)
     assert text is not None
@@ -96,9 +96,7 @@ def change(found: Indexed, unit: Unit, sets: Sets, graph: Graph, *, keep_templat
     where = places(text, ours=ours)
     affected = places_of([graph.row_in(number, unit.key) for number in sets.affected], where)
     needed = places_of([graph.row_in(number, unit.key) for number in sets.needed], where)
-    return change_text(
-        text, affected, needed, ours=ours, raw=lambda path: Path(path).read_bytes(), keep_templates=keep_templates
-    )
+    return change_text(text, affected, needed, ours=ours, raw=lambda path: Path(path).read_bytes(), templates=templates)
 
 
 def compile_change(found: Indexed, unit: Unit, text: bytes) -> tuple[Path, str]:

@@ -211,10 +211,10 @@ def test_a_template_over_a_local_type_needs_its_body(tmp_path: Path) -> None:
     with small(tmp_path, {"a.cpp": LOCAL}) as found:
         graph, unit = found.graph(), found.unit("a.cpp")
         sets = edit(graph, "f")
-        obj, words = compile_change(found, unit, change(found, unit, sets, graph))
+        obj, words = compile_change(found, unit, change(found, unit, sets, graph, templates=False))
         assert not obj.exists()
         assert "never defined" in words
-        text = change(found, unit, sets, graph, keep_templates=True)
+        text = change(found, unit, sets, graph)
         obj, words = compile_change(found, unit, text)
         assert obj.exists(), words
         assert b"return 1" not in text

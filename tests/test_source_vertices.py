@@ -179,6 +179,53 @@ def test_what_has_no_name_declares_none(tmp_path: Path, text: str) -> None:
     assert form.declares[len(form) - 1].tolist() == []
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("struct S { Type name; };", "name"),
+        ("struct S { const Type *const *name; };", "name"),
+        ("struct S { int other; struct Type *name; };", "name"),
+        ("int f(Type name, unsigned other);", "name"),
+        ("int f(Type name = Type(), int other = 5);", "other"),
+        ("typedef struct { Type name[3]; } S;", "name"),
+    ],
+)
+def test_names_of_fields_and_parameters_are_no_uses(tmp_path: Path, text: str, name: str) -> None:
+    form = cxx(tmp_path, "struct Type {};\n" + text + "\n")
+    last = form.uses[len(form) - 1].tolist()
+    assert name_hash(name.encode()) not in last
+    assert name_hash(b"Type") in last
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "struct S { Type(name); };",
+        "struct S { int x = y * name; };",
+        "struct S { int x[3 * name]; };",
+        "struct S { int x : name; };",
+        "struct S { enum { A, B = name }; };",
+        "struct S { struct name *next; };",
+        "struct S { friend class name; };",
+        "struct S { int x[sizeof(name)], name2; const name z; };",
+        "int f(int = name);",
+        "int f(const name);",
+        "int f(name, int);",
+        "int f(int x = y * name);",
+        "int f(decltype(y * name));",
+        "template <class T> auto f(T x) { return name; }",
+        "struct S : name { };",
+        "enum E { A = name };",
+    ],
+)
+def test_everything_else_is_a_use(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.cpp").write_text(text + "\n")
+    data = b'# 1 "a.cpp"\n' + text.encode() + b"\n"
+    unit = Scanner(scanner_library(cache_dir())).parse(data, "a.cpp")
+    (form,) = read_unit(unit, ours=lambda name: name, raw=lambda path: b"", stamp=lambda path: b"").forms
+    assert name_hash(b"name") in form.uses[0].tolist()
+
+
 def test_a_literal_names_its_operator() -> None:
     names = read_words(tokens(b'5_km + 1.5_m + "s"_text + 0x1F + 1\'000 + 1e5')).names
     assert names == {name_hash(word) for word in (b"_km", b"_m", b"_text")}

@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from relive.source.edit import makes_types
 from relive.source.forms import KEPT_VALUE
 from relive.source.model import DEFINE, PRAGMA, UNDEF, Flag, Kind
 from relive.source.places import Place
@@ -51,15 +52,17 @@ def change_text(
     *,
     ours: Callable[[str], str | None],
     raw: Callable[[str], bytes | None],
-    keep_templates: bool = False,
+    templates: bool | None = None,
 ) -> bytes:
     """The text to be compiled with the unit's own flags (without its forced includes). ``affected`` is L2, ``needed``
     is L3 (with or without L2), as `places.places` numbers them; ``ours`` and ``raw`` as in `vertices.read_unit`.
-    ``keep_templates``: for a second try, with the bodies of templates (one over a local type, such as a string of fmt
-    that is checked at compile time, must not be without)."""
+    ``templates``: whether templates keep their bodies (one over a local type, such as a string of fmt that is checked
+    at compile time, must not be without); None: if something in L2 makes such types."""
     components = {place.component for place in (*affected, *needed)} - {-1}
     changed = {place.component for place in affected} - {-1}
-    pieces = list(_pieces(unit, components, changed, Flag.TEMPLATE if keep_templates else Flag(0)))
+    if templates is None:
+        templates = any(makes_types(unit.text(component)) for component in changed)
+    pieces = list(_pieces(unit, components, changed, templates))
     last = max((offset for offset, _ in pieces), default=0)
     includes = [include for include in _includes(unit, ours) if include.offset < last]
     pieces += _pragmas(unit, ours, components, last)
@@ -78,9 +81,8 @@ def places_of(rows: Sequence[tuple[str, int] | None], places: Mapping[str, Seque
 # --- components -------------------------------------------------------------------------------------------------------
 
 
-def _pieces(unit: UnitText, components: set[int], changed: set[int], whole: Flag) -> Iterator[tuple[int, bytes]]:
+def _pieces(unit: UnitText, components: set[int], changed: set[int], templates: bool) -> Iterator[tuple[int, bytes]]:
     table = unit.components
-    kept_inside = ((table["flags"] & int(whole)) != 0).nonzero()[0]
     members: dict[int, set[int]] = {}
     for component in components:
         holder = unit.outermost(component)
@@ -92,19 +94,19 @@ def _pieces(unit: UnitText, components: set[int], changed: set[int], whole: Flag
         if component in changed and row["kind"] != Kind.CLASS:
             text = unit.data[int(row["start"]) : int(row["end"])]
         else:
-            inside = kept_inside[(kept_inside >= component) & (table["start"][kept_inside] < row["end"])].tolist()
-            text = _declaration(unit, component, frozenset(members[component]).union(inside))
+            text = _declaration(unit, component, frozenset(members[component]), templates)
         if text.strip():
             yield int(row["start"]), _framed(unit, component, text)
 
 
-def _declaration(unit: UnitText, component: int, kept: frozenset[int]) -> bytes:
+def _declaration(unit: UnitText, component: int, kept: frozenset[int], templates: bool) -> bytes:
     """A component as it must be known to others."""
     row = unit.components[component]
     kind, flags, start, end = int(row["kind"]), int(row["flags"]), int(row["start"]), int(row["end"])
     if kind == Kind.CLASS and not flags & Flag.UNCERTAIN:
-        return unit.stripped(start, end, kept)
-    if kind == Kind.FUNCTION and not flags & (Flag.KEEP | Flag.UNCERTAIN) and component not in kept:
+        return unit.stripped(start, end, kept, templates=templates)
+    whole = Flag.KEEP | Flag.UNCERTAIN | (Flag.TEMPLATE if templates else Flag(0))
+    if kind == Kind.FUNCTION and not flags & whole:
         if flags & Flag.QUALIFIED and not flags & Flag.SPECIALISED:
             return b""
         return unit.data[start : int(row["strip"])].rstrip() + b";"

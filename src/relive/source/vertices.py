@@ -20,7 +20,7 @@ from relive.source.forms import AMBIENT, ATTACHED, KEPT_VALUE, MACRO, UNSURE, VE
 from relive.source.model import Flag, Kind
 from relive.source.places import BODY_COUNTS, Place, Stretch, chosen_components, digest_of, scope_of, stretches_of
 from relive.source.unit import UnitText
-from relive.source.words import Words, condition_words, read_words, source_words, tokens
+from relive.source.words import Words, condition_words, read_words, source_words, tokens, without_declared
 
 _VALUE_COUNTS = int(Flag.CONSTEXPR | Flag.UNCERTAIN | Flag.TEMPLATE)
 # Plain integers: an operation with a Flag takes a microsecond.
@@ -153,14 +153,17 @@ class _Reader:
         declares, members = self._declared(component, at, kind, flags, owner, shown, shown_words)
         line, last_line = int(at["line"]), int(at["last_line"])
         role = self._role(at, kind, flags, shown)
+        uses = shown_words.names
+        if kind in (Kind.FUNCTION, Kind.DECLARATION, Kind.CLASS, Kind.ALIAS) and not flags & BODY_COUNTS:
+            uses = read_words(without_declared(shown)).names | declares
         self._add(
             row, kind, name.decode("utf-8", "replace"), flags, role, line, last_line, owner, content, shown_words.digest
         )
         self._fill(
             declares=declares,
             members=members,
-            uses=shown_words.names,
-            body=hidden_words.names - shown_words.names,
+            uses=uses,
+            body=hidden_words.names - uses,
             selects=shown_words.selected | hidden_words.selected,
             macros=self._source_macros(line, last_line),
         )

@@ -40,6 +40,10 @@ KEYWORDS = frozenset(
     __typeof__ typeof defined""".split()
 )
 
+_TYPE_WORDS = frozenset(b"int char bool float double void long short unsigned signed wchar_t _Bool".split())
+_BEFORE_TYPE = frozenset(b"const volatile struct class union enum mutable static ::".split()) | {b":"}
+_AFTER_DECLARATOR = frozenset((b";", b",", b")", b"=", b"["))
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -78,6 +82,38 @@ def read_words(found: Iterable[bytes]) -> Words:
             selected.add(-value)
     digest = hashlib.blake2b(b"\0".join(found), digest_size=8).digest()
     return Words(frozenset(names), frozenset(selected), int.from_bytes(digest, "little"))
+
+
+def without_declared(found: list[bytes]) -> list[bytes]:
+    """Tokens of a declaration without the names of its parameters and fields, where it is plain that they are just
+    that: behind a type (``Type name``), and in a structure also behind ``Type *``. They are nothing that the
+    declaration uses, and otherwise every field called ``size`` would lead to a function of that name."""
+    kept: list[bytes] = []
+    for i, token in enumerate(found):
+        following = found[i + 1] if i + 1 < len(found) else b""
+        if following in _AFTER_DECLARATOR and i and _is_name(token):
+            before = found[i - 1]
+            if before in _TYPE_WORDS or _is_name(before) or (following == b";" and _is_pointer_field(found, i)):
+                continue
+        kept.append(token)
+    return kept
+
+
+def _is_pointer_field(found: list[bytes], i: int) -> bool:
+    """``; const Type *const *name ;``"""
+    j = i - 1
+    while j >= 0 and found[j] in (b"*", b"&", b"const"):
+        j -= 1
+    if j == i - 1 or j < 0 or not (_is_name(found[j]) or found[j] in _TYPE_WORDS):
+        return False
+    while j >= 0 and (_is_name(found[j]) or found[j] in _TYPE_WORDS or found[j] in _BEFORE_TYPE):
+        j -= 1
+    return j >= 0 and found[j] in (b";", b"{", b"}")
+
+
+def _is_name(token: bytes) -> bool:
+    value = _PLAIN.get(token)
+    return (_classify(token) if value is None else value) > 0 and _NAME.match(token) is not None
 
 
 def source_words(text: bytes) -> frozenset[bytes]:
