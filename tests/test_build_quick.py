@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from relive.errors import FormatError, Refusal
+from relive.errors import FormatError, Refusal, StorageError
 from relive.host.compiler import CompilePool
 from relive.host.project import Project
+from relive.session import quickbuild_file
 from relive.session.quickbuild import Built, QuickBuild
 from tests import quick_programs as programs
 from tests import small
@@ -140,6 +142,15 @@ def refused(program: Path, cache: Path, work: Path) -> set[str]:
 
 
 REFUSALS = {
+    "old_function_becomes_constructor": ("int x; void early(void) { x = 4; } int work(int n) { return n + x; }",
+        "constructor-list",
+        "int x; __attribute__((constructor)) void early(void) { x = 4; } int work(int n) { return n + x; }"),
+    "section_array_shrinks": (
+        "extern int __start_list[], __stop_list[]; __attribute__((section(\"list\"), used)) static int a = 1;\n"
+        "__attribute__((section(\"list\"), used)) static int b = 2; int work(int n) {\n"
+        "for (int *p = __start_list; p < __stop_list; p++) n += *p; return n; }", "section-array",
+        "extern int __start_list[], __stop_list[]; __attribute__((section(\"list\"), used)) static int a = 1;\n"
+        "int work(int n) { for (int *p = __start_list; p < __stop_list; p++) n += *p; return n; }"),
     "first_constructor": ("int work(int n) { return n; }", "constructor-list",
         "static int x; __attribute__((constructor)) static void early(void) { x = 4; }\n"
         "int work(int n) { return n + x; }"),
@@ -161,6 +172,47 @@ def test_what_takes_a_linker_is_refused(case: str, tmp_path: Path, shared_cache:
     program = small.build(tmp_path / "p", {"main.c": programs.MAIN, "unit.c": before}, flags=("-g", "-fno-builtin"))
     edit(program, unit__c=after)
     assert code in refused(program, shared_cache, tmp_path / "work")
+
+
+def test_wrapped_names_are_the_linkers_business(tmp_path: Path, shared_cache: Path) -> None:
+    before = "#include <stdlib.h>\nint __wrap_abs(int n) { return n + 1000; } int work(int n) { return n; }"
+    flags = ("-g", "-fno-builtin")
+    sources = {"main.c": programs.MAIN, "unit.c": before}
+    program = small.build(tmp_path / "p", sources, flags=flags, link=("-Wl,--wrap=abs",))
+    edit(program, unit__c=before.replace("return n; }", "return abs(n); }"))
+    assert refused(program, shared_cache, tmp_path / "work") == {"wrapped-name"}
+
+
+@pytest.mark.skipif(not shutil.which("ld.gold"), reason="no gold")
+def test_folded_functions_are_not_redirected(tmp_path: Path, shared_cache: Path) -> None:
+    """--icf: two functions of different units are one piece of code."""
+    other = "int twin(int n) { return n * 3 + 7; }"
+    main = programs.MAIN.replace("work(argc + i)", "work(argc + i) + twin(i)").replace(
+        "int work", "int twin(int);int work"
+    )
+    sources = {"main.c": main, "unit.c": other.replace("twin", "work"), "other.c": other}
+    flags = ("-g", "-O1", "-ffunction-sections")
+    program = small.build(tmp_path / "p", sources, flags=flags, link=("-fuse-ld=gold", "-Wl,--icf=all"))
+    edit(program, unit__c="int work(int n) { return n * 4 + 7; }")
+    assert refused(program, shared_cache, tmp_path / "work") == {"function-folded"}
+
+
+def test_full_disk_leaves_the_old_program(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = small.build(tmp_path / "p", {"main.c": programs.MAIN, "unit.c": "int work(int n) { return n; }"})
+    edit(program, unit__c="int work(int n) { return n + 1; }")
+    before = program.read_bytes()
+
+    def full(target: int, content: bytes, at: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(quickbuild_file, "_write", full)
+        with pytest.raises(StorageError, match="No space left"):
+            quick(program, shared_cache, tmp_path / "work")
+    assert program.read_bytes() == before
+    assert [p.name for p in program.parent.iterdir() if ".relive-" in p.name and p.is_file()] == []
+    assert quick(program, shared_cache, tmp_path / "work").status == "applied"
+    assert output(program) == "2\n3\n4\n[0]"
 
 
 def test_object_that_was_not_linked_is_no_baseline(tmp_path: Path, shared_cache: Path) -> None:

@@ -124,7 +124,7 @@ class FileSelector(Selector):
 
     def _check_constructors(self, u: int, unit: LinkUnit) -> None:
         """The list of what runs at start and end is the linked file's; only what it calls can change."""
-        if _lists(unit.comparison.old) != _lists(unit.new):
+        if startup_lists(unit.comparison.old) != startup_lists(unit.new):
             refusal = Refusal(
                 "constructor-list", unit.source, "what runs before main or at the end is another list than before",
                 _LINK, unit.source,
@@ -144,7 +144,7 @@ class FileSelector(Selector):
 _LINK = "it is linked by the project's own linker"
 
 
-def _lists(atoms: Atoms) -> list[tuple[str, int, bytes]]:
+def startup_lists(atoms: Atoms) -> list[tuple[str, int, bytes]]:
     """The entries of a unit for `.init_array` and the like: (section, offset, whom it names)."""
     rel = atoms.relocations
     result = []
@@ -253,6 +253,7 @@ class Injection(Prepared):
                 self.references.slots[("got", target)] = None
                 self.references.stubs[target] = None
         self._need_slots_for_numbers()
+        self._refuse_text_relocations()
         self._areas = _Areas()
         self._lay_out()
 
@@ -266,6 +267,18 @@ class Injection(Prepared):
                     continue
                 if isinstance(target, Named) and self._import(target) is not None:
                     self.references.far.add(block.unit)
+
+    def _refuse_text_relocations(self) -> None:
+        """Code cannot be written by the loader: an address in it (large code model) must not depend on where it is."""
+        for block in self.selection.blocks if self._kind.movable else ():
+            unit = self.selection.units[block.unit]
+            if unit.new.kinds[block.section] != Kind.TEXT:
+                continue
+            kinds = unit.new.relocations["type"][list(rows_in(unit.new, block))]
+            if bool((kinds == c.R_X86_64_64).any()):
+                refusal = Refusal("text-relocation", unit.source, "its code holds addresses", _LINK, unit.source)
+                if refusal not in self.selection.refusals:
+                    self.selection.refusals.append(refusal)
 
     def _import(self, target: Target) -> int | None:
         return import_of(value_of(self.references.externals, target))
@@ -519,4 +532,14 @@ def _align(value: int, to: int) -> int:
     return (value + to - 1) // to * to
 
 
-__all__ = ["FileKind", "Injected", "Injection", "LinkedDebug", "Placed", "import_address", "import_of", "prepare"]
+__all__ = [
+    "FileKind",
+    "Injected",
+    "Injection",
+    "LinkedDebug",
+    "Placed",
+    "import_address",
+    "import_of",
+    "prepare",
+    "startup_lists",
+]

@@ -281,6 +281,7 @@ class QuickBuild:
                 reason = "there is no object file of it: nobody can tell what the program was linked from"
                 refusals.append(Refusal("no-baseline", os.path.basename(unit.source), reason, "", unit.source))
         module.externals(())
+        _ = module.wrapped
         for unit in dict.fromkeys([*stale, *known]):
             baseline = baselines.get(unit)
             if baseline is not None and ".debug_info" in module.debug.sections:

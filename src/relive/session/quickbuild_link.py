@@ -22,7 +22,7 @@ from relive.elf import constants as c
 from relive.elf.inject import Addition, NewSymbol, free_address
 from relive.errors import Refusal, RefusedError
 from relive.host.demangle import qualified_name
-from relive.link.inject import Injected, Injection, import_of, prepare
+from relive.link.inject import Injected, Injection, import_of, prepare, startup_lists
 from relive.link.model import LinkUnit, Moved, Redirect
 from relive.session import apply, callsites, report
 from relive.session.baselines import Baseline, Baselines, is_strong
@@ -45,9 +45,9 @@ class FileChange:
     def does_something(self) -> bool:
         """Whether the linked file would be another one with this unit."""
         one = self.comparison
-        if one.changed or one.reinitialised or one.resized:
+        if one.changed or one.reinitialised or one.resized or one.added or one.removed:
             return True
-        return any(one.new.is_global[a] for a in one.added) or bool(one.removed)
+        return startup_lists(one.old) != startup_lists(one.new) or _arrays(one.old) != _arrays(one.new)
 
 
 def link(
@@ -136,12 +136,59 @@ def _linker_errors(
                 found.append(Refusal("still-used", qualified_name(name), text, _OWN_LINKER, user.source))
     for change in changes:
         found += _new_globals(module, change, removed.keys())
+        found += _link_time_magic(module, change)
+    for redirect in (*prepared.selection.redirects, *prepared.selection.rehomed):
+        if _is_shared(module, redirect, prepared):
+            reason = "the linker gave it the same code as another function"
+            found.append(Refusal("function-folded", qualified_name(redirect.name), reason, _OWN_LINKER))
     for redirect in (*prepared.selection.redirects, *prepared.selection.rehomed):
         if import_of(redirect.home) is not None:
             found.append(
                 Refusal("defined-elsewhere", qualified_name(redirect.name), "another unit has it too", _OWN_LINKER)
             )
     return found
+
+
+def _is_shared(module: FileModule, redirect: Redirect, prepared: Injection) -> bool:
+    """Whether the code of a function is that of another one, too (--icf)."""
+    comparison = prepared.selection.units[redirect.unit].comparison
+    mine = {comparison.new.object.symbol_names[i] for i in comparison.new.aliases.get(redirect.atom, ())}
+    before = comparison.counterpart.get(redirect.atom)
+    if before is not None:
+        mine |= {comparison.old.object.symbol_names[i] for i in comparison.old.aliases.get(before, ())}
+    return any(module.image.symbols.name(row) not in mine for row in module.image.functions_at(redirect.home))
+
+
+def _link_time_magic(module: FileModule, change: FileChange) -> list[Refusal]:
+    """What options of the linker make of names and sections, beyond binding one to the other."""
+    old, new, source = change.comparison.old, change.comparison.new, change.unit.source
+    found = []
+    if module.wrapped:
+        for name in sorted(module.wrapped.intersection(new.object.symbol_names)):
+            reason = "the program is linked with --wrap, which gives the name another meaning"
+            found.append(Refusal("wrapped-name", qualified_name(name), reason, _OWN_LINKER, source))
+    before, after = _arrays(old), _arrays(new)
+    for section in sorted(before.keys() | after.keys()):
+        if before.get(section) != after.get(section):
+            reason = "a section of this name is put together from all objects, and this one's part changed"
+            found.append(Refusal("section-array", section, reason, _OWN_LINKER, source))
+    return found
+
+
+def _arrays(atoms: Atoms) -> dict[str, tuple[int, bytes]]:
+    """Sections that a program may walk over from `__start_NAME` to `__stop_NAME`: name → size, and the bytes of what
+    has no name in it."""
+    flags = atoms.object.sections["flags"]
+    result: dict[str, tuple[int, bytes]] = {}
+    for index in ((flags & c.SHF_ALLOC) != 0).nonzero()[0].tolist():
+        name = atoms.object.section_names[index]
+        if name.startswith("."):
+            continue
+        size, content = result.get(name, (0, b""))
+        inside = [a for a in (atoms.section == index).nonzero()[0].tolist() if atoms.names[a] is None]
+        content += b"".join(atoms.content(a) for a in inside)
+        result[name] = size + int(atoms.object.sections["size"][index]), content
+    return result
 
 
 def _new_globals(module: FileModule, change: FileChange, removed: Iterable[bytes]) -> list[Refusal]:

@@ -25,6 +25,7 @@ from relive.link.model import Address, TlsPlace
 from relive.session.modules import ModuleState
 
 _SYSTEM = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib")
+_WRAP = b"\0__wrap_"
 _DF_SYMBOLIC = 2
 _DF_1_PIE = 0x08000000
 
@@ -156,6 +157,19 @@ class FileModule(ModuleState):
     def imported_or_exported(self, name: bytes) -> bool:
         """Whether the dynamic linker knows the name."""
         return name in self._rows
+
+    @cached_property
+    def wrapped(self) -> frozenset[bytes]:
+        """Names that `--wrap` gave another meaning."""
+        table = next(s for s in self.image.sections if s.type == c.SHT_SYMTAB)
+        strings = bytes(self.image.elf.strings_of(table))
+        found = []
+        at = strings.find(_WRAP)
+        while at >= 0:
+            end = strings.index(b"\0", at + 1)
+            found.append(strings[at + len(_WRAP) : end])
+            at = strings.find(_WRAP, end)
+        return frozenset(found)
 
     @cached_property
     def wanted(self) -> frozenset[bytes]:
