@@ -229,10 +229,21 @@ def check_extract(unit: Unit, text: UnitText, i: int, folder: Path, report: Repo
     if done.returncode:
         report.failed.append(f"{place}: {first_error(done.stderr)}")
         return
-    symbols = subprocess.run(["nm", str(output)], capture_output=True, text=True, check=True).stdout
-    plain = re.escape(name.lstrip("~"))
-    if not name.startswith("operator") and not re.search(rf" [TtWw] .*{plain}", symbols):
+    if name.startswith("operator"):
+        return
+    found = {symbol: size for symbol, size in sizes_of(output).items() if name.lstrip("~") in symbol}
+    if not found:
         report.failed.append(f"{place}: not in the object")
+    for symbol, size in sizes_of(folder / "unit.o").items():
+        if found.get(symbol, size) != size and b"__LINE__" not in text.macro_closure(edits[0].words, start)[1]:
+            report.failed.append(f"{place}: {symbol} has {found[symbol]} bytes instead of {size}")
+
+
+def sizes_of(path: Path) -> dict[str, int]:
+    """Functions of an object."""
+    lines = subprocess.run(["nm", "-S", str(path)], capture_output=True, text=True, check=True).stdout.splitlines()
+    rows = [line.split() for line in lines]
+    return {row[3]: int(row[1], 16) for row in rows if len(row) == 4 and row[2] in "TtWw"}
 
 
 def extract(text: UnitText, edit: BodyEdit, new: bytes, file: str) -> bytes:
