@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from relive.diff import columns, library
 from relive.diff.atoms import Atoms, Interner
 from relive.diff.closures import match_lambdas
 from relive.diff.compare import Comparison, compare
-from relive.elf.object import ElfObject
+from relive.elf.object import ElfObject, Names
 from relive.errors import FormatError
 from tests.diff_objects import COMPILERS, OURS, compile_unit
 from tests.native import diff_calls
@@ -140,6 +141,19 @@ def test_renames() -> None:
     python, native = both(data, renames)
     assert_equal(python, native)
     assert {b"other", b"other#1"} <= native.by_name.keys()
+
+
+def test_names_that_are_not_those_of_the_file() -> None:
+    obj = ElfObject.parse(compile_unit("gcc", source("c", 1), "-O0"), "u.o")
+    assert isinstance(obj.symbol_names, Names)
+    index = obj.symbol_names.index(b"outside")
+    other = replace(obj, symbol_names=obj.symbol_names.with_names({index: b"_ZL7outsidei"}))
+    assert other.symbol_names[index] == b"_ZL7outsidei" == list(other.symbol_names)[index]
+    assert [n for n in other.symbol_names if n != b"_ZL7outsidei"] == [n for n in obj.symbol_names if n != b"outside"]
+    python, native = (Atoms(other, interner) for interner in (Interner(), Interner(diff_calls())))
+    assert columns._native(other, native.intern, {}) is not None
+    assert_equal(python, native)
+    assert native.intern(b"_ZL7outsidei") in native.rows["target"].tolist()
 
 
 def test_resolved_references_are_no_difference() -> None:

@@ -95,6 +95,9 @@ typedef struct {
     uint64_t rename_count;
     const uint64_t *renamed; /* indices of local symbols, ascending */
     const Str *new_names;
+    uint64_t respelled_count;
+    const uint64_t *respelled; /* indices of symbols whose names are others than in the file */
+    const Str *spellings;
 } Input;
 
 typedef struct Interner Interner;

@@ -270,6 +270,8 @@ static int work(Object *o)
         bool far = s->value >= (uint64_t)OFFSET_LIMIT || s->size >= (uint64_t)OFFSET_LIMIT;
         if (far && section && section < o->in.section_count) return ODD;
     }
+    for (uint64_t i = 0; i < o->in.respelled_count; i++)
+        if (o->in.respelled[i] < n) o->symbol_names[o->in.respelled[i]] = o->in.spellings[i];
     int result = read_sections(o);
     if (!result) result = cut_object(o);
     if (!result) result = split(o);

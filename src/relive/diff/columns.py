@@ -164,7 +164,10 @@ def _native(obj: ElfObject, interner: Interner, renames: Mapping[bytes, bytes]) 
         decode=_DECODE.ctypes.data,
         printable=_PRINTABLE,
     )
-    kept = _give_renames(given, obj, renames) if renames else None
+    renamed = _renamed(obj, renames) if renames else {}
+    given.rename_count, given.renamed, given.new_names, kept = _table(dict(sorted(renamed.items())))
+    respelled = obj.symbol_names.respelled
+    given.respelled_count, given.respelled, given.spellings, kept_too = _table(respelled)
     handle = _Handle(interner.calls)
     result = handle.calls["atoms"](ctypes.byref(given), interner.handle, ctypes.byref(handle.address))
     if result == library.UNSURE:
@@ -173,7 +176,7 @@ def _native(obj: ElfObject, interner: Interner, renames: Mapping[bytes, bytes]) 
         given.bias = bias.ctypes.data
         handle = _Handle(interner.calls)
         result = handle.calls["atoms"](ctypes.byref(given), interner.handle, ctypes.byref(handle.address))
-    del kept
+    del kept, kept_too
     if result == library.NO_MEMORY:
         raise MemoryError
     if result != library.OK:
@@ -183,18 +186,19 @@ def _native(obj: ElfObject, interner: Interner, renames: Mapping[bytes, bytes]) 
     return Columns(**columns, pending=bool(pending[0]))
 
 
-def _give_renames(given: library.Input, obj: ElfObject, renames: Mapping[bytes, bytes]) -> object:
-    """Fills in the new names of local symbols; what is returned must live as long as `given` is used."""
+def _renamed(obj: ElfObject, renames: Mapping[bytes, bytes]) -> dict[int, bytes]:
+    """New names of local symbols, by index."""
     local = np.flatnonzero((obj.symbols["info"] >> 4) == c.STB_LOCAL).tolist()
-    found = [(i, renames[name]) for i in local if (name := obj.symbol_names[i]) in renames]
-    texts = [np.frombuffer(name or b"\0", np.uint8) for _, name in found]
-    indices = (ctypes.c_uint64 * len(found))(*(i for i, _ in found))
-    names = (library.Text * len(found))(
-        *(library.Text(text.ctypes.data, len(name)) for text, (_, name) in zip(texts, found, strict=True))
-    )
-    given.rename_count = len(found)
-    given.renamed, given.new_names = ctypes.addressof(indices), ctypes.addressof(names)
-    return texts, indices, names
+    return {i: renames[name] for i in local if (name := obj.symbol_names[i]) in renames}
+
+
+def _table(names: Mapping[int, bytes]) -> tuple[int, int, int, object]:
+    """For C: count, address of the indices, address of the texts; and what must live as long as they are used."""
+    texts = [np.frombuffer(name or b"\0", np.uint8) for name in names.values()]
+    indices = (ctypes.c_uint64 * len(names))(*names)
+    places = zip(texts, names.values(), strict=True)
+    strings = (library.Text * len(names))(*(library.Text(text.ctypes.data, len(name)) for text, name in places))
+    return len(names), ctypes.addressof(indices), ctypes.addressof(strings), (texts, indices, strings)
 
 
 # --- in Python ----------------------------------------------------------------------------------------------------

@@ -80,6 +80,9 @@ class Input(ctypes.Structure):
         ("rename_count", ctypes.c_uint64),
         ("renamed", ctypes.c_void_p),
         ("new_names", ctypes.c_void_p),
+        ("respelled_count", ctypes.c_uint64),
+        ("respelled", ctypes.c_void_p),
+        ("spellings", ctypes.c_void_p),
     ]
 
 

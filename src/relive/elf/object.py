@@ -8,7 +8,7 @@ Source: gABI chapter 4; psABI section 4.2 for x86-64."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import overload
 
@@ -44,10 +44,23 @@ RELOCATION_DTYPE = np.dtype(
 class Names(Sequence[bytes]):
     """Names by index, each cut out of the file when it is asked for: most of ten thousand never are."""
 
-    def __init__(self, data: bytes, start: int, size: int, offsets: npt.NDArray[np.uint32]) -> None:
-        """`start`, `size`: the string table in the file; `offsets`: of each name in the table."""
+    def __init__(
+        self,
+        data: bytes,
+        start: int,
+        size: int,
+        offsets: npt.NDArray[np.uint32],
+        respelled: Mapping[int, bytes] | None = None,
+    ) -> None:
+        """`start`, `size`: the string table in the file; `offsets`: of each name in the table. `respelled`: names that
+        are others than in the file, by index."""
         self.start, self.end = start, start + size
+        self.respelled = respelled or {}
         self._data, self._offsets = data, offsets
+
+    def with_names(self, names: Mapping[int, bytes]) -> Names:
+        """The same but for some names."""
+        return Names(self._data, self.start, self.end - self.start, self._offsets, {**self.respelled, **names})
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -58,14 +71,16 @@ class Names(Sequence[bytes]):
     def __getitem__(self, index: slice) -> list[bytes]: ...
     def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
         if isinstance(index, slice):
-            return list(self._cut(self._offsets[index].tolist()))
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if self.respelled and (known := self.respelled.get(range(len(self))[index])) is not None:
+            return known
         return self._at(int(self._offsets[index]))
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._cut(self._offsets.tolist())
-
-    def _cut(self, offsets: list[int]) -> Iterator[bytes]:
-        return map(self._at, offsets)
+        names = map(self._at, self._offsets.tolist())
+        if not self.respelled:
+            return names
+        return (self.respelled.get(index, name) for index, name in enumerate(names))
 
     def _at(self, offset: int) -> bytes:
         first = self.start + offset
