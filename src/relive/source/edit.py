@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from relive.source.model import Flag
-from relive.source.raw import Token, UnreadableError, has_types, tokens, words
+from relive.source.raw import Token, UnreadableError, both_tokens, has_types, tokens, words
 from relive.source.unit import UnitText
 
 _MANY_LINES = 4000
@@ -203,10 +203,10 @@ def _edit(unit: UnitText, i: int, hunks: list[_Hunk], before: list[bytes], after
         if h.start < line - 1 < h.end:
             raise _DoubtError("outside-function", _place("lines before the function changed with it", h))
     text = b"\n".join(after[start:end]) + b"\n"
-    was, now = tokens(b"\n".join(before[line - 1 : last]) + b"\n"), tokens(text)
+    was, now = both_tokens(before[line - 1 : last], after[start:end])
     result = BodyEdit(i, text, start + 1, line, last, words(now))
     if [token.text for token in was] == [token.text for token in now]:
-        moved = [token.line for token in was] != [token.line for token in now]
+        moved = end - start != last - line + 1 or [token.line for token in was] != [token.line for token in now]
         if not moved or not unit.macro_closure(result.words, int(row["start"]))[1] & _LINE_WORDS:
             return None
     _check_signature(unit, i, was, now, name)

@@ -34,29 +34,54 @@ class UnreadableError(ValueError):
     """The text has a comment or literal that does not end, or begins inside of one."""
 
 
-def tokens(text: bytes) -> list[Token]:
+def tokens(text: bytes, first: int = 0) -> list[Token]:
+    """`first`: the number of the first line."""
     result: list[Token] = []
-    position, line, fresh = 0, 0, True
-    while position < len(text):
+    position, line, fresh, end = 0, first, True, len(text)
+    match_at, make = _TOKEN.match, tuple.__new__
+    while position < end:
         if fresh and text.startswith(b"#", position):
-            end = directive_end(text, position)
-            plain = b" ".join(_COMMENT.sub(b" ", text[position:end]).split())
+            behind = directive_end(text, position)
+            plain = b" ".join(_COMMENT.sub(b" ", text[position:behind]).split())
             result.append(Token(b"#" + plain[1:].lstrip(), line, False))
-            line += text.count(b"\n", position, end)
-            position = end
+            line += text.count(b"\n", position, behind)
+            position = behind
             continue
-        match = _TOKEN.match(text, position)
-        if match is None or (match[0] == b"/" and text.startswith(b"/*", position)):
+        match = match_at(text, position)
+        if match is None:
             raise UnreadableError(f"line {line + 1}")
-        found = match[0]
-        if match.lastgroup == "blank":
-            fresh = fresh or (b"\n" in found and not found.startswith((b"/", b"\\")))
-        else:
-            result.append(Token(found, line, match.lastgroup in ("word", "number")))
-            fresh = False
-        line += found.count(b"\n")
+        found, kind = match[0], match.lastgroup
         position = match.end()
+        if kind == "blank":
+            if b"\n" in found:
+                fresh = fresh or not found.startswith((b"/", b"\\"))
+                line += found.count(b"\n")
+            continue
+        if found == b"/" and text.startswith(b"*", position):
+            raise UnreadableError(f"line {line + 1}")
+        result.append(make(Token, (found, line, kind == "word" or kind == "number")))  # a third of the time otherwise
+        fresh = False
+        if kind == "raw" or kind == "text":
+            line += found.count(b"\n")
     return result
+
+
+def both_tokens(old: list[bytes], new: list[bytes]) -> tuple[list[Token], list[Token]]:
+    """Tokens of two versions of some lines. What the two have in common is read once; the line numbers of the second
+    are not meant where they differ from the first."""
+    head = next((k for k, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    rest = min(len(old), len(new)) - head
+    backwards = zip(reversed(old), reversed(new), strict=False)
+    tail = min(next((k for k, (a, b) in enumerate(backwards) if a != b), rest), rest)
+    pieces = old[:head], old[head : len(old) - tail], new[head : len(new) - tail], old[len(old) - tail :]
+    try:
+        if any(piece and piece[-1].rstrip(b"\r").endswith(b"\\") for piece in pieces[:3]):
+            raise UnreadableError
+        first = 0, head, head, len(old) - tail
+        before, was, now, behind = (tokens(b"\n".join([*p, b""]), k) for p, k in zip(pieces, first, strict=True))
+    except UnreadableError:  # a comment or a literal goes over the places at which the lines were cut
+        return tokens(b"\n".join([*old, b""])), tokens(b"\n".join([*new, b""]))
+    return before + was + behind, before + now + behind
 
 
 def directive_end(text: bytes, start: int) -> int:
