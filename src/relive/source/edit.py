@@ -16,6 +16,8 @@ from relive.source.unit import UnitText
 
 _MANY_LINES = 4000
 """A longer differing region is not compared line by line."""
+_HASH = ord("#")
+_OF_STRUCTURE = frozenset(b"#{};=")
 _LINE_WORDS = frozenset({b"__LINE__", b"__builtin_LINE", b"source_location"})
 
 
@@ -232,7 +234,7 @@ def _check_signature(unit: UnitText, i: int, was: list[Token], now: list[Token],
         raise _DoubtError("signature", f"{name}: more than its body changed")
     if _directives(was) != _directives(now):
         raise _DoubtError("directive", f"{name}: #include, #define, #undef or #pragma in its body changed")
-    if any(token.text.startswith((b"#include", b"#line", b"#import")) for token in now):
+    if any(text.startswith((b"#include", b"#line", b"#import")) for text in _directives(now)):
         raise _DoubtError("include-in-body", f"{name}: its body includes a file")
     plain = int(row["strip"]) <= int(row["body"]) and was[begin].text == b"{"
     for found, what in ((was, "was"), (now, "is")):
@@ -259,7 +261,7 @@ def _body_token(unit: UnitText, i: int, found: list[Token]) -> int | None:
 
 def _directives(found: list[Token]) -> list[bytes]:
     known = (b"#include", b"#define", b"#undef", b"#pragma", b"#line", b"#import", b"#embed")
-    return [token.text for token in found if token.text.startswith(known)]
+    return [token.text for token in found if token.text[0] == _HASH and token.text.startswith(known)]
 
 
 def _closes_at_end(found: list[Token], plain: bool) -> bool:
@@ -272,6 +274,8 @@ def _closes_at_end(found: list[Token], plain: bool) -> bool:
         last -= 1
     closed = -1
     for k, (text, _, _) in enumerate(found[: last + 1]):
+        if text[0] not in _OF_STRUCTURE:
+            continue
         if text == b"{":
             if plain and closed >= 0 and depth == 0:
                 return False

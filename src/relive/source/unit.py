@@ -73,7 +73,11 @@ class UnitText:
         i = bisect_right(starts, offset) - 1
         if i < 0:
             return -1, 1 + self.data.count(b"\n", 0, offset)
-        return self._file_of_marker[i + 1], lines[i] + self.data.count(b"\n", ends[i] + 1, offset)
+        behind, line = ends[i] + 1, lines[i]
+        near = bisect_right(self._starts, offset) - 1
+        if near >= 0 and self._starts[near] > behind:  # its line is known: less to count
+            behind, line = self._starts[near], int(self.components["line"][near])
+        return self._file_of_marker[i + 1], line + self.data.count(b"\n", behind, offset)
 
     def is_system(self, offset: int) -> bool:
         """Whether the place is in a system header."""
