@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from relive.source.forms import ATTACHED, MACRO, VERTEX, Form, Lists, Run, name_hash
+from relive.source.forms import ATTACHED, MACRO, VERTEX, Form, Lists, Run, name_hash, scope_hash
 from relive.source.model import Flag, Kind
 
 
@@ -27,6 +27,8 @@ class Part:
     owner: int = -1
     flags: int = 0
     role: int = 0
+    scope: str = ""
+    """The namespace around, ``a::b``."""
 
 
 def function(name: str, uses: str = "", body: str = "", *, selects: str = "", macros: str = "") -> Part:
@@ -66,7 +68,9 @@ def form(file: str, *parts: Part, conditions: str = "") -> Form:
         ordinals[part.kind, part.name] = ordinal + 1
         interface = name_hash(repr((part.name, part.kind, part.uses, part.declares, part.members)).encode())
         content = name_hash(repr(part).encode())
-        table[row] = (part.kind, part.role, part.flags, row + 1, row + 1, ordinal, part.owner, content, interface)
+        scope, space = scope_hash(_path(part)), name_hash(_path(part)[-1]) if part.scope else 0
+        lines = row + 1, row + 1
+        table[row] = (part.kind, part.role, part.flags, *lines, ordinal, part.owner, content, interface, scope, space)
     declares = [p.name.rpartition("::")[2] if p.declares is None else p.declares for p in parts]
     digest = hashlib.blake2b(repr((file, parts)).encode(), digest_size=16).digest()
     return Form(
@@ -80,8 +84,13 @@ def form(file: str, *parts: Part, conditions: str = "") -> Form:
         hashes(part.body for part in parts),
         hashes(part.selects for part in parts),
         hashes(part.macros for part in parts),
+        Lists.of([[scope_hash(_path(part)[:depth]) for depth in range(len(_path(part)) + 1)] for part in parts]),
         np.array([name_hash(word.encode()) for word in conditions.split()], np.uint64),
     )
+
+
+def _path(part: Part) -> list[bytes]:
+    return part.scope.encode().split(b"::") if part.scope else []
 
 
 def hashes(rows: Iterable[str]) -> Lists:

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from relive.source.changes import compare_forms, removed
-from relive.source.forms import DamagedError, Form, Run, from_bytes, to_bytes
+from relive.source.forms import AMBIENT, DamagedError, Form, Run, from_bytes, to_bytes
 from relive.source.graph import Edit, Graph, Sets
-from relive.source.model import Flag
+from relive.source.model import Flag, Kind
 from relive.source.shares import shares
-from tests.source_forms import attached, class_, form, function, inline_member, macro, prototype, whole
+from tests.source_forms import Part, attached, class_, form, function, inline_member, macro, prototype, whole
 
 # The sample project of the CTwik document.
 DETAILS = form(
@@ -210,6 +210,56 @@ def test_a_name_in_two_namespaces_is_both() -> None:
     source = form("a.cpp", function("travel", body="go"))
     graph = Graph([header, source], {"a": whole(header, source)})
     assert names(graph, sorted(graph.red(one(graph, "travel")))) == ["north::go", "south::go"]
+
+
+def in_(scope: str, part: Part) -> Part:
+    return replace(part, name=f"{scope}::{part.name}", declares=part.name, scope=scope)
+
+
+def using(words: str) -> Part:
+    return Part("(unnamed)", Kind.ALIAS, words, declares="", role=AMBIENT)
+
+
+@pytest.mark.parametrize(
+    ("user", "needs"),
+    [
+        (function("f", body="type"), False),
+        (function("f", body="align type"), True),
+        (in_("fmt::align", function("f", body="type")), True),
+        (in_("fmt::align::inner", function("f", body="type")), True),
+        (in_("fmt", function("f", body="type")), False),
+        (in_("other::align", function("f", body="type")), False),
+        (macro("f", "type"), True),
+    ],
+)
+def test_a_type_is_found_in_its_namespace_or_by_its_name(user: Part, needs: bool) -> None:
+    header = form("h.hpp", in_("fmt::align", class_("type")))
+    source = form("a.cpp", user)
+    graph = Graph([header, source], {"a": whole(header, source)})
+    number = graph.of_file("a.cpp")[0]
+    assert names(graph, graph.red(number)) == (["fmt::align::type"] if needs else [])
+
+
+@pytest.mark.parametrize("words", ["fmt align", "short fmt align"])
+def test_a_using_directive_or_an_alias_opens_a_namespace(words: str) -> None:
+    header = form("h.hpp", in_("fmt::align", class_("type")), using(words))
+    source = form("a.cpp", function("f", body="short type"))
+    graph = Graph([header, source], {"a": whole(header, source)})
+    assert "fmt::align::type" in names(graph, graph.red(one(graph, "f")))
+
+
+def test_a_member_is_at_home_where_its_class_is() -> None:
+    header = form("h.hpp", in_("shop", class_("Car")), in_("shop", class_("Price")))
+    source = form("a.cpp", function("Car::go", body="Price"))
+    graph = Graph([header, source], {"a": whole(header, source)})
+    assert "shop::Price" in names(graph, graph.red(one(graph, "Car::go")))
+
+
+def test_a_function_may_be_found_through_its_arguments() -> None:
+    header = form("h.hpp", in_("shop", prototype("pay")))
+    source = form("a.cpp", function("f", body="pay"))
+    graph = Graph([header, source], {"a": whole(header, source)})
+    assert names(graph, graph.red(one(graph, "f"))) == ["shop::pay"]
 
 
 def test_overloads_are_told_apart_by_ordinal() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from relive.host.native import scanner_library
 from relive.session.paths import cache_dir
-from relive.source.forms import AMBIENT, ATTACHED, MACRO, Form, name_hash
+from relive.source.forms import AMBIENT, ATTACHED, MACRO, Form, name_hash, scope_hash
 from relive.source.library import Scanner
 from relive.source.model import Kind
 from relive.source.vertices import UnitForms, read_unit
@@ -144,6 +144,22 @@ def test_names_and_scopes(tmp_path: Path) -> None:
     assert form.names[definition] == "a::b::deep"
     assert form.declares[definition].tolist() == [], "the one in the namespace does"
     assert has(form, "declares", "Other", "Other")
+
+
+def test_scopes_without_inline_and_anonymous_namespaces(tmp_path: Path) -> None:
+    form = cxx(
+        tmp_path,
+        """
+        namespace a { inline namespace v { struct one {}; } namespace v { struct two {}; } }
+        namespace a { namespace { struct three {}; } }
+        namespace a::b { struct four {}; }
+        struct five {};
+        """,
+    )
+    paths = [(b"a",), (b"a",), (b"a",), (b"a", b"b"), ()]
+    assert form.table["scope"].tolist() == [scope_hash(path) for path in paths]
+    assert form.table["space"].tolist() == [name_hash(path[-1]) if path else 0 for path in paths]
+    assert sorted(form.scopes[3].tolist()) == sorted(scope_hash(path) for path in ((), (b"a",), (b"a", b"b")))
 
 
 @pytest.mark.parametrize(

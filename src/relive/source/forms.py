@@ -35,14 +35,15 @@ KEPT_VALUE: Final = frozenset(
 VERTEX = np.dtype(
     [
         *(("kind", "u1"), ("role", "u1"), ("flags", "u4"), ("line", "u4"), ("last_line", "u4"), ("ordinal", "u4")),
-        *(("owner", "i4"), ("content", "u8"), ("interface", "u8")),
+        *(("owner", "i4"), ("content", "u8"), ("interface", "u8"), ("scope", "u8"), ("space", "u8")),
     ]
 )
 """owner: the class of a member function that is defined in its body, as index in the form, or -1; content: hash of all
-tokens; interface: hash of what others can see (bodies left out)."""
+tokens; interface: hash of what others can see (bodies left out); scope: `scope_hash` of the
+namespaces around, space: name of the innermost (0 outside of all)."""
 
-_MAGIC = b"form:1"
-_LISTS = ("declares", "members", "uses", "body", "selects", "macros")
+_MAGIC = b"form:2"
+_LISTS = ("declares", "members", "uses", "body", "selects", "macros", "scopes")
 
 
 def name_hash(name: bytes) -> int:
@@ -53,6 +54,11 @@ def name_hash(name: bytes) -> int:
             _HASHES.clear()
         found = _HASHES[name] = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
     return found
+
+
+def scope_hash(path: Sequence[bytes]) -> int:
+    """64 bits that stand for a namespace, by all its names; of the global one for ()."""
+    return name_hash(b"::".join((b"", *path)))
 
 
 _HASHES: dict[bytes, int] = {}
@@ -97,6 +103,8 @@ class Form:
     """Names after ``.`` and ``->``: members of whatever the expression before is."""
     macros: Lists
     """Names of macros in its source text, and names in its conditional directives."""
+    scopes: Lists
+    """The namespaces around it, each as `scope_hash` of its full name, and the global one."""
     conditions: U8
     """Names in the conditional directives of the file, wherever they are."""
 
@@ -147,6 +155,6 @@ def from_bytes(data: bytes) -> Form:
         Lists(np.frombuffer(parts[i], np.uint32), np.frombuffer(parts[i + 1], np.uint64))
         for i in range(2, 2 + 2 * len(_LISTS), 2)
     ]
-    declares, members, uses, body, selects, macros = lists
     table, conditions = np.frombuffer(parts[1], VERTEX), np.frombuffer(parts[-1], np.uint64)
-    return Form(file, digest, tuple(names), table, declares, members, uses, body, selects, macros, conditions)
+    declares, members, uses, body, selects, macros, scopes = lists
+    return Form(file, digest, tuple(names), table, declares, members, uses, body, selects, macros, scopes, conditions)

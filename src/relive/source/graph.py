@@ -3,12 +3,14 @@
 Theory of operation. A vertex is a component at globally accessible scope: function, class, enum, alias, variable,
 declaration, macro; and a member function that is defined in its class. A *red* edge c1 → c2 says that c2 declares a
 symbol that c1 uses; a *blue* edge is the same one backwards. Edges are found by name, within units, in the order of the
-text: c2 counts when it declares a name that c1 holds and comes before c1 in some unit (templates look up names later:
-for them the order does not matter). A name in two namespaces is both: one edge too many costs a little, one too few
-would be wrong. Members need no names of their own: an expression has a type, the type comes from something that is
-named, and so the class of a member is always behind edges that are there; a *direct* edge for ``car.price()`` is drawn
-to those classes behind them that have such a member. What is used without being named (operators, specialisations,
-deduction guides, functions found through their arguments) hangs on the types it is about: who uses the type uses it.
+text: c2 counts when it declares a name that c1 holds and comes before c1 in some unit (templates look up names later,
+and types may be completed later: for them the order does not matter). A function of that name in any namespace counts,
+since it may be found through its arguments; anything else only if its namespace is around, is named, or is opened by a
+using directive: one edge too many costs a little, one too few would be wrong. Members need no search of their own: an
+expression has a type, the type comes from something that is named, and so the class of a member is always behind edges
+that are there; a *direct* edge for ``car.price()`` is drawn to those classes behind them that have such a member. What
+is used without being named (operators, specialisations, deduction guides, functions found through their arguments)
+hangs on the types it is about: who uses the type uses it.
 
 Bodies stop the way: what uses c2 only in its body must be compiled again when c2's interface changes, but nobody sees
 that from outside. So
@@ -26,12 +28,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from relive.source.forms import AMBIENT, ATTACHED, MACRO, UNSURE, VERTEX, Form, Run
+from relive.source.forms import AMBIENT, ATTACHED, MACRO, UNSURE, VERTEX, Form, Run, name_hash, scope_hash
 from relive.source.model import Flag, Kind
 from relive.source.names import NameIndex
 
 _LATE = int(Flag.TEMPLATE | Flag.UNCERTAIN)
 """Names in these may mean what comes later."""
+_QUALIFIED = int(Flag.QUALIFIED)
+_GLOBAL = scope_hash(())
+_ANYWHERE = (int(Kind.FUNCTION), int(Kind.DECLARATION), MACRO)
 _TYPES = (int(Kind.CLASS), int(Kind.ENUM), int(Kind.ALIAS))
 
 
@@ -105,6 +110,9 @@ class Graph:
         self._attached = np.flatnonzero(self._table["role"] & ATTACHED)
         self._attached_to: dict[int, list[int]] | None = None
         self._red: dict[tuple[int, bool], frozenset[int]] = {}
+        self._words: dict[int, frozenset[int]] = {}
+        self._opened_by: dict[int, list[int]] | None = None
+        self._class_scopes: dict[str, frozenset[int]] = {}
 
     def _identify(self) -> None:
         """Vertices: rows with the same file, kind, name and ordinal."""
@@ -276,7 +284,8 @@ class Graph:
                 form, local = self._local(row)
                 for other in self._declared.rows(form.uses[local]):
                     # in whatever order: a friend may come before, a forward declaration is enough
-                    if int(self._table["kind"][other]) in _TYPES and self._together(other, row):
+                    is_type = int(self._table["kind"][other]) in _TYPES
+                    if is_type and self._together(other, row) and self._in_scope(other, row):
                         number = int(self._vertex_of[other])
                         self._attached_to.setdefault(number, []).append(int(self._vertex_of[row]))
         return self._attached_to
@@ -296,8 +305,55 @@ class Graph:
         # What holds a pointer to a structure may come before the structure itself.
         late = late or int(self._table["kind"][declares]) in _TYPES
         if form == other:
-            return bool(late) or declares < uses
-        return self._together(declares, uses) if late else self._before(form, other)
+            seen = bool(late) or declares < uses
+        else:
+            seen = self._together(declares, uses) if late else self._before(form, other)
+        return seen and self._in_scope(declares, uses)
+
+    def _in_scope(self, declares: int, uses: int) -> bool:
+        """Whether a name can mean this without saying its namespace, or says it. Functions are found through their
+        arguments, macros know no namespaces."""
+        table = self._table
+        scope = int(table["scope"][declares])
+        if scope == _GLOBAL or int(table["kind"][declares]) in _ANYWHERE or int(table["kind"][uses]) == MACRO:
+            return True
+        if (int(table["role"][declares]) | int(table["role"][uses])) & UNSURE:
+            return True
+        form, local = self._local(uses)
+        if scope in form.scopes[local].tolist():
+            return True
+        space = int(table["space"][declares])
+        words = self._words.get(uses)
+        if words is None:
+            words = frozenset(form.uses[local].tolist() + form.body[local].tolist())
+            self._words[uses] = words
+        if space in words or any(self._together(row, uses) for row in self._opened().get(space, ())):
+            return True
+        return bool(int(table["flags"][uses]) & _QUALIFIED) and scope in self._scopes_of_class(uses)
+
+    def _opened(self) -> dict[int, list[int]]:
+        """Names of namespaces → using directives and aliases that speak of them."""
+        if self._opened_by is None:
+            self._opened_by = {}
+            for row in np.flatnonzero(self._table["role"] & AMBIENT).tolist():
+                form, local = self._local(row)
+                for name in form.uses[local].tolist():
+                    self._opened_by.setdefault(name, []).append(row)
+        return self._opened_by
+
+    def _scopes_of_class(self, row: int) -> frozenset[int]:
+        """The namespaces around the class of a member that is defined elsewhere (after a using declaration, say)."""
+        form, local = self._local(row)
+        name = form.names[local].rpartition("::")[0].rpartition("::")[2]
+        known = self._class_scopes.get(name)
+        if known is None:
+            found: set[int] = set()
+            for other in self._declared.rows(np.array([name_hash(name.encode("utf-8", "replace"))], np.uint64)):
+                if int(self._table["kind"][other]) in _TYPES:
+                    holder, place = self._local(other)
+                    found |= set(holder.scopes[place].tolist())
+            known = self._class_scopes[name] = frozenset(found)
+        return known
 
     def _precedes(self, number: int, last: Mapping[int, int]) -> bool:
         """Whether a vertex comes before something in `_last_rows`."""

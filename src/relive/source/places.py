@@ -150,3 +150,25 @@ def scope_of(unit: UnitText, component: int) -> list[bytes]:
             names.append(unit.qualified(parent) or b"(anonymous namespace)")
         parent = int(row["parent"])
     return names[::-1]
+
+
+def inline_namespaces(unit: UnitText) -> frozenset[bytes]:
+    """Full names of namespaces whose content is as if it were around them. Only the first of several pieces must say
+    so."""
+    found = set()
+    for i in np.flatnonzero(unit.components["kind"] == Kind.NAMESPACE).tolist():
+        if unit.data.startswith(b"inline", int(unit.components["start"][i])):
+            found.add(b"::".join([*scope_of(unit, i), unit.qualified(i)]))
+    return frozenset(found)
+
+
+def open_path(scope: Sequence[bytes], inline: frozenset[bytes]) -> tuple[bytes, ...]:
+    """Names of the namespaces around a component (`scope_of`) that a name must be looked up through: without inline and
+    anonymous ones."""
+    path: list[bytes] = []
+    whole = b""
+    for name in scope:
+        whole = whole + b"::" + name if whole else name
+        if name != b"(anonymous namespace)" and whole not in inline:
+            path += name.split(b"::")  # namespace A::B {
+    return tuple(path)

@@ -16,9 +16,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from relive.source.forms import AMBIENT, ATTACHED, KEPT_VALUE, MACRO, UNSURE, VERTEX, Form, Lists, Run, name_hash
+from relive.source.forms import (
+    AMBIENT,
+    ATTACHED,
+    KEPT_VALUE,
+    MACRO,
+    UNSURE,
+    VERTEX,
+    Form,
+    Lists,
+    Run,
+    name_hash,
+    scope_hash,
+)
 from relive.source.model import Flag, Kind
-from relive.source.places import BODY_COUNTS, Place, Stretch, chosen_components, digest_of, scope_of, stretches_of
+from relive.source.places import (
+    BODY_COUNTS,
+    Place,
+    Stretch,
+    chosen_components,
+    digest_of,
+    inline_namespaces,
+    open_path,
+    scope_of,
+    stretches_of,
+)
 from relive.source.unit import UnitText
 from relive.source.words import Words, condition_words, read_words, source_words, tokens, without_declared
 
@@ -34,6 +56,8 @@ _FOUND_BY_ARGUMENT = frozenset(
 )
 _LITERAL = re.compile(rb'operator\s*""\s*(\w+)')
 _USING = re.compile(rb"\busing\s+([A-Za-z_$][\w$]*)\s*(?:(?:\[\[|__attribute__).*?)?=[^=]", re.DOTALL)
+_OPENING = (b"using", b"namespace"), (b"using", b"enum")
+"""How something begins that lets names be used without their namespace."""
 _SILENT = (b"using", b"namespace"), (b"static_assert", b"("), (b"_Static_assert", b"("), (b";",)
 """How something begins that has no name and declares none."""
 
@@ -61,12 +85,12 @@ def read_unit(
     for stretch in stretches:
         by_file.setdefault(stretch.file, []).append(stretch)
     digests = {file: digest_of(unit, file, stamp(file), parts) for file, parts in by_file.items()}
-    macros = _macro_names(unit, stretches)
-    forms = [
-        _Reader(unit, file, digests[file], [place for part in parts for place in part.places], raw(file), macros).read()
-        for file, parts in by_file.items()
-        if not known(digests[file])
-    ]
+    macros, inline = _macro_names(unit, stretches), inline_namespaces(unit)
+    forms = []
+    for file, parts in by_file.items():
+        if not known(digests[file]):
+            here = [place for part in parts for place in part.places]
+            forms.append(_Reader(unit, file, digests[file], here, raw(file), macros, inline).read())
     runs = tuple(Run(digests[s.file], s.first, len(s.places)) for s in stretches)
     return UnitForms(runs, tuple(forms))
 
@@ -96,6 +120,7 @@ class _Reader:
         places: Sequence[Place],
         raw: bytes | None,
         macros: frozenset[bytes],
+        inline: frozenset[bytes],
     ) -> None:
         self._unit = unit
         self._file = file
@@ -107,10 +132,11 @@ class _Reader:
         self._table = np.zeros(len(places), VERTEX)
         self._names: list[str] = []
         self._lists: dict[str, list[frozenset[int] | tuple[int, ...]]] = {
-            name: [] for name in ("declares", "members", "uses", "body", "selects", "macros")
+            name: [] for name in ("declares", "members", "uses", "body", "selects", "macros", "scopes")
         }
         self._ordinals: dict[tuple[int, str], int] = {}
         self._classes: dict[int, int] = {}  # component → row
+        self._inline = inline
 
     def read(self) -> Form:
         _, holder = chosen_components(self._unit)
@@ -135,7 +161,7 @@ class _Reader:
         rest = text.split(None, 1)[1][len(name) :]
         words = read_words(tokens(rest))
         _, line = self._unit.where(place.start)
-        self._add(row, MACRO, name.decode("utf-8", "replace"), 0, 0, line, line, -1, words.digest, words.digest)
+        self._add(row, MACRO, name.decode("utf-8", "replace"), 0, 0, line, line, -1, words.digest, words.digest, ())
         both = words.names | words.selected
         self._fill(declares=(name_hash(name),), uses=words.names, macros=both, selects=words.selected)
 
@@ -146,7 +172,9 @@ class _Reader:
         shown, hidden = self._parts(row, at, kind, flags)
         shown_words, hidden_words = read_words(shown), read_words(hidden)
         content = read_words([*shown, b"\n", *hidden]).digest if hidden else shown_words.digest
-        name = b"::".join([*scope_of(unit, component), self._own_name(at, holder, component)])
+        scope = scope_of(unit, component)
+        path = open_path(scope, self._inline)
+        name = b"::".join([*scope, self._own_name(at, holder, component)])
         owner = self._classes.get(holder, -1) if holder != component else -1
         if kind == Kind.CLASS:
             self._classes[component] = row
@@ -157,7 +185,17 @@ class _Reader:
         if kind in (Kind.FUNCTION, Kind.DECLARATION, Kind.CLASS, Kind.ALIAS) and not flags & BODY_COUNTS:
             uses = read_words(without_declared(shown)).names | declares
         self._add(
-            row, kind, name.decode("utf-8", "replace"), flags, role, line, last_line, owner, content, shown_words.digest
+            row,
+            kind,
+            name.decode("utf-8", "replace"),
+            flags,
+            role,
+            line,
+            last_line,
+            owner,
+            content,
+            shown_words.digest,
+            path,
         )
         self._fill(
             declares=declares,
@@ -166,6 +204,7 @@ class _Reader:
             body=hidden_words.names - uses,
             selects=shown_words.selected | hidden_words.selected,
             macros=self._source_macros(line, last_line),
+            scopes=tuple(scope_hash(path[:depth]) for depth in range(len(path) + 1)),
         )
 
     def _parts(self, row: int, at: np.void, kind: int, flags: int) -> tuple[list[bytes], list[bytes]]:
@@ -257,7 +296,7 @@ class _Reader:
         unnamed = free and (name.startswith(b"operator") or name in _FOUND_BY_ARGUMENT)
         if unnamed or flags & _SPECIALISED:
             role |= ATTACHED
-        if list(shown[:2]) == [b"using", b"namespace"]:
+        if tuple(shown[:2]) in _OPENING or (kind == Kind.ALIAS and shown[:1] == [b"namespace"]):
             role |= AMBIENT
         return role
 
@@ -271,12 +310,13 @@ class _Reader:
 
     def _add(
         self, row: int, kind: int, name: str, flags: int, role: int, line: int, last_line: int, owner: int,
-        content: int, interface: int,
+        content: int, interface: int, path: tuple[bytes, ...],
     ) -> None:  # fmt: skip
         ordinal = self._ordinals.get((kind, name), 0)
         self._ordinals[kind, name] = ordinal + 1
         self._names.append(name)
-        self._table[row] = (kind, role, flags, line, last_line, ordinal, owner, content, interface)
+        scope, space = scope_hash(path), name_hash(path[-1]) if path else 0
+        self._table[row] = (kind, role, flags, line, last_line, ordinal, owner, content, interface, scope, space)
 
     def _fill(self, **lists: frozenset[int] | tuple[int, ...]) -> None:
         for name, rows in self._lists.items():
