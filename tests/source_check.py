@@ -222,7 +222,8 @@ def check_extract(unit: Unit, text: UnitText, i: int, folder: Path, report: Repo
     report.seconds["edit"] = max(perf_counter() - began, report.seconds.get("edit", 0))
     report.extracts += 1
     start = int(text.components["start"][outer])
-    whole = text.stripped(0, start, templates=makes_types(function)) + text.closing(i) + b"\n" + function
+    before = text.stripped(0, start, templates=makes_types(function), direct="-fPIC" not in unit.flags)
+    whole = before + text.closing(i) + b"\n" + function
     output = folder / "function.o"
     more = [] if "clang" in unit.compiler else ["-fkeep-inline-functions"]
     done = unit.run("-c", "-g", "-O0", "-x", unit.language, "-", "-o", str(output), *more, text=whole)
