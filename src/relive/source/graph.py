@@ -28,16 +28,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from relive.source.forms import AMBIENT, ATTACHED, MACRO, UNSURE, VERTEX, Form, Run, name_hash, scope_hash
-from relive.source.model import Flag, Kind
-from relive.source.names import NameIndex
-
-_LATE = int(Flag.TEMPLATE | Flag.UNCERTAIN)
-"""Names in these may mean what comes later."""
-_QUALIFIED = int(Flag.QUALIFIED)
-_GLOBAL = scope_hash(())
-_ANYWHERE = (int(Kind.FUNCTION), int(Kind.DECLARATION), MACRO)
-_TYPES = (int(Kind.CLASS), int(Kind.ENUM), int(Kind.ALIAS))
+from relive.source.forms import AMBIENT, ATTACHED, MACRO, UNSURE, Form, Run
+from relive.source.lookup import LATE, TYPES, Lookup
+from relive.source.model import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,36 +76,13 @@ class Graph:
     seen by different units. Numbers of vertices are good for this object only."""
 
     def __init__(self, forms: Iterable[Form], units: Mapping[str, Sequence[Run]]) -> None:
-        used = {run.form for runs in units.values() for run in runs}
-        self.forms = [form for form in forms if form.digest in used]
+        self._at = Lookup(forms, units)
+        self.forms = self._at.forms
         self.units = tuple(units)
-        numbers = {form.digest: number for number, form in enumerate(self.forms)}
-        self._bases: list[int] = []
-        total = 0
-        for form in self.forms:
-            self._bases.append(total)
-            total += len(form)
-        self._form_of = np.repeat(np.arange(len(self.forms)), [len(form) for form in self.forms])
-        self._table = np.concatenate([np.zeros(0, VERTEX), *(form.table for form in self.forms)])
         self._identify()
-        # Where each form stands in each unit: first and last of its runs.
-        self._runs = [
-            [(numbers[run.form], run.first, run.count) for run in units[u] if run.form in numbers] for u in units
-        ]
-        self._span: list[dict[int, tuple[int, int]]] = [{} for _ in self.forms]
-        for unit, runs in enumerate(self._runs):
-            for place, (number, _, _) in enumerate(runs):
-                first, _ = self._span[number].get(unit, (place, place))
-                self._span[number][unit] = (first, place)
-        self._order_known: dict[tuple[int, int], bool] = {}
-        self._declared = NameIndex([form.declares for form in self.forms], self._bases)
-        self._used: dict[str, NameIndex] = {}
-        self._attached = np.flatnonzero(self._table["role"] & ATTACHED)
+        self._attached = np.flatnonzero(self._at.table["role"] & ATTACHED)
         self._attached_to: dict[int, list[int]] | None = None
         self._red: dict[tuple[int, bool], frozenset[int]] = {}
-        self._words: dict[int, frozenset[int]] = {}
-        self._opened_by: dict[int, list[int]] | None = None
-        self._class_scopes: dict[str, frozenset[int]] = {}
 
     def _identify(self) -> None:
         """Vertices: rows with the same file, kind, name and ordinal."""
@@ -120,10 +90,10 @@ class Graph:
         seen: set[str] = set()
         for form in self.forms:
             (several if form.file in seen else seen).add(form.file)
-        self._vertex_of = np.zeros(len(self._table), np.int64)
+        self._vertex_of = np.zeros(len(self._at.table), np.int64)
         self._rows_of: list[tuple[int, ...]] = []
         known: dict[tuple[str, int, str, int], int] = {}
-        for base, form in zip(self._bases, self.forms, strict=True):
+        for base, form in zip(self._at.bases, self.forms, strict=True):
             count = len(self._rows_of)
             if form.file not in several:
                 self._vertex_of[base : base + len(form)] = np.arange(count, count + len(form))
@@ -146,8 +116,8 @@ class Graph:
 
     def vertex(self, number: int) -> Vertex:
         row = self._rows_of[number][0]
-        at = self._table[row]
-        form, local = self._local(row)
+        at = self._at.table[row]
+        form, local = self._at.local(row)
         return Vertex(
             number, form.file, int(at["kind"]), form.names[local], int(at["ordinal"]), int(at["line"]),
             int(at["last_line"]), int(at["flags"]), int(at["role"]),
@@ -156,7 +126,7 @@ class Graph:
     def of_file(self, file: str) -> list[int]:
         """Vertices of a file, in text order of the first unit that shows them."""
         found: dict[int, None] = {}
-        for base, form in zip(self._bases, self.forms, strict=True):
+        for base, form in zip(self._at.bases, self.forms, strict=True):
             if form.file == file:
                 found.update(dict.fromkeys(self._vertex_of[base : base + len(form)].tolist()))
         return list(found)
@@ -165,20 +135,20 @@ class Graph:
         """(file, index in its form) of a vertex as one unit shows it, None where it does not."""
         place = self.units.index(unit)
         for row in self._rows_of[number]:
-            if place in self._span[int(self._form_of[row])]:
-                form, local = self._local(row)
+            if place in self._at.span[int(self._at.form_of[row])]:
+                form, local = self._at.local(row)
                 return form.file, local
         return None
 
     def units_of(self, number: int) -> tuple[str, ...]:
         """Units that show a vertex."""
-        places = {unit for row in self._rows_of[number] for unit in self._span[int(self._form_of[row])]}
+        places = {unit for row in self._rows_of[number] for unit in self._at.span[int(self._at.form_of[row])]}
         return tuple(self.units[place] for place in sorted(places))
 
     def find(self, symbol: str, file: str | None = None) -> list[int]:
         """Vertices called so: by qualified name, by its end (``Car::getPrice`` of ``shop::Car::getPrice``)."""
         found: dict[int, None] = {}
-        for base, form in zip(self._bases, self.forms, strict=True):
+        for base, form in zip(self._at.bases, self.forms, strict=True):
             if file is not None and form.file != file:
                 continue
             for i, name in enumerate(form.names):
@@ -232,23 +202,23 @@ class Graph:
         return known
 
     def _needs_of_row(self, row: int, whole: bool) -> set[int]:
-        form, local = self._local(row)
+        form, local = self._at.local(row)
         names = [form.uses[local], *([form.body[local]] if whole else [])]
         macros = form.macros[local]
-        kinds = self._table["kind"]
+        kinds = self._at.table["kind"]
         is_macro = int(kinds[row]) == MACRO
         found: set[int] = set()
-        for other in self._declared.rows(np.concatenate(names)):
+        for other in self._at.index("declares").rows(np.concatenate(names)):
             # The words of a macro's source text are those of other macros too; elsewhere macros are expanded.
-            if self._visible(other, row):
+            if self._at.visible(other, row):
                 found.add(int(self._vertex_of[other]))
-        for other in self._declared.rows(macros):
-            if int(kinds[other]) == MACRO and (is_macro or self._visible(other, row)):
+        for other in self._at.index("declares").rows(macros):
+            if int(kinds[other]) == MACRO and (is_macro or self._at.visible(other, row)):
                 found.add(int(self._vertex_of[other]))
-        owner = int(self._table["owner"][row])
+        owner = int(self._at.table["owner"][row])
         if owner >= 0:
-            found.add(int(self._vertex_of[self._bases[int(self._form_of[row])] + owner]))
-        if int(kinds[row]) in _TYPES:
+            found.add(int(self._vertex_of[self._at.bases[int(self._at.form_of[row])] + owner]))
+        if int(kinds[row]) in TYPES:
             found.update(self._attachments().get(int(self._vertex_of[row]), ()))
         return found
 
@@ -257,20 +227,20 @@ class Graph:
         interface: set[int] = set()
         body: set[int] = set()
         for row in self._rows_of[number]:
-            form, local = self._local(row)
+            form, local = self._at.local(row)
             names = form.declares[local]
-            macro = int(self._table["kind"][row]) == MACRO
+            macro = int(self._at.table["kind"][row]) == MACRO
             for field, found in (("uses", interface), ("body", body), ("macros", interface)):
                 if field == "macros" and not macro:
                     continue
-                for user in self._index(field).rows(names):
-                    if self._visible(row, user):
+                for user in self._at.index(field).rows(names):
+                    if self._at.visible(row, user):
                         found.add(int(self._vertex_of[user]))
-            base = self._bases[int(self._form_of[row])]
-            if int(self._table["kind"][row]) == Kind.CLASS:
+            base = self._at.bases[int(self._at.form_of[row])]
+            if int(self._at.table["kind"][row]) == Kind.CLASS:
                 owned = np.flatnonzero(form.table["owner"] == local) + base
                 body.update(self._vertex_of[owned].tolist())
-            if int(self._table["role"][row]) & ATTACHED:
+            if int(self._at.table["role"][row]) & ATTACHED:
                 interface.update(t for t, hung in self._attachments().items() if number in hung)
         interface.discard(number)
         body.discard(number)
@@ -281,11 +251,11 @@ class Graph:
         if self._attached_to is None:
             self._attached_to = {}
             for row in self._attached.tolist():
-                form, local = self._local(row)
-                for other in self._declared.rows(form.uses[local]):
+                form, local = self._at.local(row)
+                for other in self._at.index("declares").rows(form.uses[local]):
                     # in whatever order: a friend may come before, a forward declaration is enough
-                    is_type = int(self._table["kind"][other]) in _TYPES
-                    if is_type and self._together(other, row) and self._in_scope(other, row):
+                    is_type = int(self._at.table["kind"][other]) in TYPES
+                    if is_type and self._at.together(other, row) and self._at.in_scope(other, row):
                         number = int(self._vertex_of[other])
                         self._attached_to.setdefault(number, []).append(int(self._vertex_of[row]))
         return self._attached_to
@@ -293,73 +263,16 @@ class Graph:
     def _selected(self, number: int) -> list[int]:
         found: dict[int, None] = {}
         for row in self._rows_of[number]:
-            form, local = self._local(row)
-            for other in self._index("members").rows(form.selects[local]):
+            form, local = self._at.local(row)
+            for other in self._at.index("members").rows(form.selects[local]):
                 found[int(self._vertex_of[other])] = None
         return list(found)
-
-    def _visible(self, declares: int, uses: int) -> bool:
-        """Whether one row can be what a name in another means."""
-        form, other = int(self._form_of[declares]), int(self._form_of[uses])
-        late = int(self._table["flags"][uses]) & _LATE or self._table["kind"][uses] == MACRO
-        # What holds a pointer to a structure may come before the structure itself.
-        late = late or int(self._table["kind"][declares]) in _TYPES
-        if form == other:
-            seen = bool(late) or declares < uses
-        else:
-            seen = self._together(declares, uses) if late else self._before(form, other)
-        return seen and self._in_scope(declares, uses)
-
-    def _in_scope(self, declares: int, uses: int) -> bool:
-        """Whether a name can mean this without saying its namespace, or says it. Functions are found through their
-        arguments, macros know no namespaces."""
-        table = self._table
-        scope = int(table["scope"][declares])
-        if scope == _GLOBAL or int(table["kind"][declares]) in _ANYWHERE or int(table["kind"][uses]) == MACRO:
-            return True
-        if (int(table["role"][declares]) | int(table["role"][uses])) & UNSURE:
-            return True
-        form, local = self._local(uses)
-        if scope in form.scopes[local].tolist():
-            return True
-        space = int(table["space"][declares])
-        words = self._words.get(uses)
-        if words is None:
-            words = frozenset(form.uses[local].tolist() + form.body[local].tolist())
-            self._words[uses] = words
-        if space in words or any(self._together(row, uses) for row in self._opened().get(space, ())):
-            return True
-        return bool(int(table["flags"][uses]) & _QUALIFIED) and scope in self._scopes_of_class(uses)
-
-    def _opened(self) -> dict[int, list[int]]:
-        """Names of namespaces → using directives and aliases that speak of them."""
-        if self._opened_by is None:
-            self._opened_by = {}
-            for row in np.flatnonzero(self._table["role"] & AMBIENT).tolist():
-                form, local = self._local(row)
-                for name in form.uses[local].tolist():
-                    self._opened_by.setdefault(name, []).append(row)
-        return self._opened_by
-
-    def _scopes_of_class(self, row: int) -> frozenset[int]:
-        """The namespaces around the class of a member that is defined elsewhere (after a using declaration, say)."""
-        form, local = self._local(row)
-        name = form.names[local].rpartition("::")[0].rpartition("::")[2]
-        known = self._class_scopes.get(name)
-        if known is None:
-            found: set[int] = set()
-            for other in self._declared.rows(np.array([name_hash(name.encode("utf-8", "replace"))], np.uint64)):
-                if int(self._table["kind"][other]) in _TYPES:
-                    holder, place = self._local(other)
-                    found |= set(holder.scopes[place].tolist())
-            known = self._class_scopes[name] = frozenset(found)
-        return known
 
     def _precedes(self, number: int, last: Mapping[int, int]) -> bool:
         """Whether a vertex comes before something in `_last_rows`."""
         for row in self._rows_of[number]:
-            form = int(self._form_of[row])
-            if row < last.get(form, -1) or any(form != other and self._before(form, other) for other in last):
+            form = int(self._at.form_of[row])
+            if row < last.get(form, -1) or any(form != other and self._at.before(form, other) for other in last):
                 return True
         return False
 
@@ -368,34 +281,11 @@ class Graph:
         last: dict[int, int] = {}
         for number in numbers:
             for row in self._rows_of[number]:
-                form = int(self._form_of[row])
-                late = int(self._table["flags"][row]) & _LATE
-                row = self._bases[form] + len(self.forms[form]) if late else row
+                form = int(self._at.form_of[row])
+                late = int(self._at.table["flags"][row]) & LATE
+                row = self._at.bases[form] + len(self.forms[form]) if late else row
                 last[form] = max(row, last.get(form, -1))
         return last
-
-    def _together(self, row: int, other: int) -> bool:
-        return not self._span[int(self._form_of[row])].keys().isdisjoint(self._span[int(self._form_of[other])])
-
-    def _before(self, form: int, other: int) -> bool:
-        """Whether, in some unit, part of one form comes before part of another."""
-        known = self._order_known.get((form, other))
-        if known is None:
-            first, last = self._span[form], self._span[other]
-            few, many = (first, last) if len(first) <= len(last) else (last, first)
-            known = any(unit in many and first[unit][0] < last[unit][1] for unit in few)
-            self._order_known[form, other] = known
-        return known
-
-    def _index(self, field: str) -> NameIndex:
-        index = self._used.get(field)
-        if index is None:
-            index = self._used[field] = NameIndex([getattr(form, field) for form in self.forms], self._bases)
-        return index
-
-    def _local(self, row: int) -> tuple[Form, int]:
-        form = int(self._form_of[row])
-        return self.forms[form], row - self._bases[form]
 
     # --- what an edit reaches --------------------------------------------------------------------------------------
 
@@ -406,7 +296,7 @@ class Graph:
         last = self._last_rows(affected)
         # The closure goes from types to what completes them further down: what comes after everything is left out.
         needed = {number for number in self.closure(affected) if number in affected or self._precedes(number, last)}
-        ambient = self._vertex_of[np.flatnonzero(self._table["role"] & AMBIENT)]
+        ambient = self._vertex_of[np.flatnonzero(self._at.table["role"] & AMBIENT)]
         needed.update(number for number in ambient.tolist() if self._precedes(number, last))
         first = {edit.vertex for edit in edits}
         order = self.in_order(needed)
@@ -432,14 +322,14 @@ class Graph:
     def _doubts(self, edits: Sequence[Edit], needed: set[int]) -> tuple[str, ...]:
         doubts = []
         for number in sorted(needed):
-            if any(int(self._table["role"][row]) & UNSURE for row in self._rows_of[number]):
+            if any(int(self._at.table["role"][row]) & UNSURE for row in self._rows_of[number]):
                 vertex = self.vertex(number)
                 doubts.append(f"{vertex.file}:{vertex.line}: `{vertex.name}` could not be read with certainty")
         for edit in edits:
             row = self._rows_of[edit.vertex][0]
-            if int(self._table["kind"][row]) != MACRO:
+            if int(self._at.table["kind"][row]) != MACRO:
                 continue
-            form, local = self._local(row)
+            form, local = self._at.local(row)
             asked = [f.file for f in self.forms if np.isin(form.declares[local], f.conditions).any()]
             if asked:
                 doubts.append(f"`{form.names[local]}` decides in conditional directives of {asked[0]}")
@@ -449,13 +339,13 @@ class Graph:
         """The order of the text: of the unit that has most of them, then what others add in theirs. What a component
         needs comes before it in every unit, so each of these orders compiles."""
         wanted = set(numbers)
-        held = {int(self._form_of[row]) for number in wanted for row in self._rows_of[number]}
+        held = {int(self._at.form_of[row]) for number in wanted for row in self._rows_of[number]}
         orders = []
-        for unit in dict.fromkeys(unit for form in held for unit in self._span[form]):
+        for unit in dict.fromkeys(unit for form in held for unit in self._at.span[form]):
             found: dict[int, None] = {}
-            for form, first, count in self._runs[unit]:
+            for form, first, count in self._at.runs[unit]:
                 if form in held:
-                    base = self._bases[form] + first
+                    base = self._at.bases[form] + first
                     here = self._vertex_of[base : base + count].tolist()
                     found.update(dict.fromkeys(v for v in here if v in wanted))
             orders.append((-len(found), unit, found))
