@@ -2,7 +2,7 @@
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -n $(or $(JOBS),2) --dist worksteal $(PYTEST_ARGS)
-AGENT_C := $(wildcard src/relive/agent/*.[ch] src/relive/dwarf/*.[ch])
+AGENT_C := $(wildcard src/relive/agent/*.[ch] src/relive/dwarf/*.[ch] src/relive/diff/*.[ch] src/relive/source/*.[ch])
 
 .PHONY: help demo test test-all lint format bench clean
 

@@ -19,11 +19,12 @@ from tests.fake_process import CACHE
 class Session:
     """A running program under an engine."""
 
-    def __init__(self, root: Path, live: Live, program: Path, workdir: Path) -> None:
+    def __init__(self, root: Path, live: Live, program: Path, workdir: Path, fast_path: bool) -> None:
         self.live = live
         self._src = root / "src"
         self.project = Project.open(str(program), build_dir=str(root / "build"), start_dir=str(root))
-        self.engine = Engine(self.project, live.target, CompilePool(workdir, 2), cache=CACHE, workdir=workdir)
+        pool = CompilePool(workdir, 2)
+        self.engine = Engine(self.project, live.target, pool, cache=CACHE, workdir=workdir, fast_path=fast_path)
         self.engine.prepare()
 
     def save(self, edits: dict[str, str], *, everything: bool = False) -> Reload:
@@ -37,13 +38,15 @@ class Session:
 
 
 @contextmanager
-def session(tmp_path: Path, sources: dict[str, str], *flags: str, compiler: str = "gcc") -> Iterator[Session]:
+def session(
+    tmp_path: Path, sources: dict[str, str], *flags: str, compiler: str = "gcc", fast_path: bool = True
+) -> Iterator[Session]:
     root = tmp_path / "project"
-    program = small.build(root, sources, compiler=compiler, flags=("-g", *flags), link=("-pthread",))
+    program = small.build(root, sources, compiler=compiler, flags=("-g", *flags), link=("-pthread", "-lstdc++"))
     workdir = tmp_path / "work"
     workdir.mkdir()
     with running(program, tmp_path) as live:
-        yield Session(root, live, program, workdir)
+        yield Session(root, live, program, workdir, fast_path)
 
 
 NAP = """#include <time.h>

@@ -31,7 +31,7 @@ def skeleton_command(
     arguments: Sequence[str], directory: str, file: str, language: Language, *, text: str, output: str
 ) -> tuple[str, ...]:
     """Precompiles the header ``text`` into ``output``."""
-    return _part(arguments, directory, file, text, f"{language}-header", ("-o", output))
+    return _part(arguments, directory, file, text, f"{language}-header", ("-w", "-o", output))
 
 
 def extract_command(
@@ -46,8 +46,9 @@ def extract_command(
     extra: Sequence[str],
 ) -> tuple[str, ...]:
     """Compiles ``text`` behind the precompiled ``skeleton`` (path of the header without ``.gch``/``.pch``; None: on
-    its own) into the object ``output``."""
-    ours = [*extra, "-c", "-o", output]
+    its own) into the object ``output``. Warnings are silenced, unless the unit makes errors of them: then the caller
+    looks at those about the text."""
+    ours = [*("-Wno-error" if turns_warnings_into_errors(arguments) else "-w",), *extra, "-c", "-o", output]
     if skeleton is not None:
         ours += ["-include-pch", skeleton + ".pch"] if is_clang(arguments) else ["-include", skeleton]
     return _part(arguments, directory, file, text, language, ours)
@@ -56,6 +57,11 @@ def extract_command(
 def is_clang(arguments: Sequence[str]) -> bool:
     """Whether the compiler of a command is a clang by name."""
     return "clang" in posixpath.basename(arguments[compiler_index(arguments)])
+
+
+def turns_warnings_into_errors(arguments: Sequence[str]) -> bool:
+    """Whether a build with this command fails for a warning."""
+    return any(word.startswith(_STRICT) for word in arguments)
 
 
 def is_pic(arguments: Sequence[str]) -> bool:
@@ -92,4 +98,4 @@ def _part(
         kept += words
     # What is included from within a body is looked for beside the unit's own file.
     kept += ["-iquote", posixpath.dirname(file)]
-    return (*command[: compiler + 1], *kept, "-w", *ours, "-x", language, text)
+    return (*command[: compiler + 1], *kept, *ours, "-x", language, text)

@@ -22,7 +22,7 @@ from relive.diff.atoms import Atoms, Kind
 from relive.diff.compare import Comparison, same_meaning
 from relive.diff.initialisers import is_initialiser
 from relive.elf import constants as c
-from relive.elf.object import RELA_DTYPE, ElfObject
+from relive.elf.object import RELA_DTYPE, ElfObject, Names
 
 _INTERNAL = re.compile(rb"L(?=\d)")
 _MOV, _LEA = 0x8B, 0x8D
@@ -59,12 +59,15 @@ def with_internal_names(obj: ElfObject, spellings: Mapping[bytes, bytes], whole:
     And by the same code: for what might be anywhere, the compiler writes `mov f@GOTPCREL(%rip)` and the assembler
     R_X86_64_PLT32; for what is in the unit, `lea f(%rip)` and R_X86_64_PC32. A linker relaxes the one to the other
     (psABI, "Optimize GOTPCRELX Relocations"), and so is it done here."""
-    names = list(obj.symbol_names)
+    respelled: dict[int, bytes] = {}
     undefined = np.flatnonzero(obj.symbol_sections == 0).tolist()
     internal: set[int] = set()
     near: set[int] = set()
     for index in undefined:
-        name = names[index] = spellings.get(names[index], names[index])
+        found = obj.symbol_names[index]
+        name = spellings.get(found, found)
+        if name != found:
+            respelled[index] = name
         atom = whole.by_name.get(name)
         if atom is None:
             continue
@@ -74,6 +77,8 @@ def with_internal_names(obj: ElfObject, spellings: Mapping[bytes, bytes], whole:
             near.add(index)
     if not near:
         return obj
+    assert isinstance(obj.symbol_names, Names), "read from a file"
+    names = obj.symbol_names.with_names(respelled)
     return replace(obj, data=_relaxed(obj, near, internal), symbol_names=names)
 
 
@@ -180,8 +185,9 @@ def _is_weak(atoms: Atoms, atom: int) -> bool:
     return all(int(atoms.object.symbols["info"][i]) >> 4 != 1 for i in atoms.aliases.get(atom, ()))
 
 
-def with_newer(comparison: Comparison, newer: Mapping[bytes, Newer]) -> Comparison:
-    """A comparison of whole objects, for a unit of which some functions run newer code than the old object's."""
+def with_newer(comparison: Comparison, newer: Mapping[bytes, Newer], *, verifying: bool = False) -> Comparison:
+    """A comparison of whole objects, for a unit of which some functions run newer code than the old object's.
+    `verifying`: both are of the same source; then functions need only refer to the same things in the same order."""
     if not newer:
         return comparison
     new = comparison.new
@@ -197,10 +203,47 @@ def with_newer(comparison: Comparison, newer: Mapping[bytes, Newer]) -> Comparis
             continue
         if atom in added:
             added.remove(atom)
-        if same_meaning(known.atoms, known.atom, new, atom, known.atoms.exception_tables(), tables):
+        equal = same_meaning(known.atoms, known.atom, new, atom, known.atoms.exception_tables(), tables)
+        if equal or (verifying and same_references(known.atoms, known.atom, new, atom)):
             changed.pop(atom, None)
             same.add(atom)
         else:
             same.discard(atom)
             changed[atom] = None
     return replace(comparison, same=frozenset(same), changed=tuple(changed), added=tuple(added))
+
+
+def same_references(part: Atoms, alone: int, whole: Atoms, inside: int) -> bool:
+    """Whether code of the same source, compiled alone and inside of its unit, calls and uses the same things in the
+    same order. The bytes may differ although the text before the function is the same: where a compiler sees a
+    callee's body, it knows that it throws nothing (and leaves out clean-ups), or that it needs no aligned stack (gcc:
+    `sub $8` for `sub $16`). A wrong overload or specialisation would be another name."""
+    if int(part.kind[alone]) != Kind.TEXT:
+        return False
+    first, second = _references(part, alone), _references(whole, inside)
+    if first == second:
+        return True
+    # Clean-ups stand behind the function's end.
+    shorter, longer = sorted((first, second), key=len)
+    cleans_up = alone in part.exception_tables() or inside in whole.exception_tables()
+    return cleans_up and longer[: len(shorter)] == shorter
+
+
+def _references(atoms: Atoms, function: int) -> list[tuple[int, int]]:
+    """(target, delta) of the references of a function, but for those to its own jump tables and to the unwinder."""
+    found = []
+    for row in atoms.row_range(function):
+        target = int(atoms.target[row]) if atoms.row_is_local[row] else -1
+        if target >= 0 and (target == function or _leads_back(atoms, target, function)):
+            continue
+        if not atoms.row_is_local[row]:
+            name = atoms.object.symbol_names[int(atoms.relocations["symbol"][row])]
+            if name == b"_Unwind_Resume":
+                continue
+        found.append((int(atoms.rows["target"][row]), int(atoms.rows["delta"][row])))
+    return found
+
+
+def _leads_back(atoms: Atoms, data: int, function: int) -> bool:
+    """Whether nameless data is a function's jump table."""
+    return atoms.names[data] is None and any(int(atoms.target[row]) == function for row in atoms.row_range(data))

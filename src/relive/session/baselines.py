@@ -345,7 +345,7 @@ def is_strong(atoms: Atoms, name: bytes) -> bool:
 
 def is_lto(obj: ElfObject) -> bool:
     """Whether an object holds the compiler's intermediate code for link-time optimisation."""
-    return any(name.startswith((".gnu.lto_", ".llvm.lto")) for name in obj.section_names)
+    return obj.has_section(".gnu.lto_") or obj.has_section(".llvm.lto")
 
 
 def lto_refusal(unit: Unit) -> Refusal:

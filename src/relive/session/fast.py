@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from relive.build.parts import extract_command, is_clang, is_pic
+from relive.build.parts import extract_command, is_clang, is_pic, turns_warnings_into_errors
 from relive.build.units import Unit
 from relive.diff.partial import Doubt
 from relive.host.compiler import CompilePool, Part
@@ -50,6 +50,7 @@ _WORD = re.compile(rb"[A-Za-z_]\w*")
 _NUMBERS_TOO = re.compile(rb"\w+")
 """`F_##n` with 1 for n makes F_1."""
 _ANONYMOUS = re.compile(rb"namespace\s*(?:__attribute__\s*\(\(.*?\)\)\s*)?\{")
+_WARNING = re.compile(r"^(.+?):(\d+):(?:\d+:)? warning: ", re.MULTILINE)
 _INCLUDE = re.compile(rb"\s*#\s*(?:include|import|embed)")
 _NO_ATTRIBUTE = (b"extern", b"template", b"[[", b"__attribute__", b"__extension__", b"asm")
 
@@ -100,6 +101,16 @@ class Plan:
     lines_moved: bool
     shared: bool = False
     """Whether the function is an inline one that all units share."""
+    lines: tuple[str, range] = ("", range(0))
+    """The file, as diagnostics spell it, and the lines that are compiled."""
+
+    def fails_the_build(self, diagnostics: str) -> bool:
+        """Whether a compiler's words about the part would end the compilation of the whole unit."""
+        if not turns_warnings_into_errors(self.unit.command.arguments):
+            return False
+        name, lines = self.lines
+        places = (place.groups() for place in _WARNING.finditer(diagnostics))
+        return any(file == name and int(line) in lines for file, line in places)
 
     def is_edited(self, symbol: bytes) -> bool:
         """Whether a symbol belongs to an edited function: its name is part of it (Itanium ABI: length and name)."""
@@ -172,8 +183,7 @@ class FastWay:
         for unit in units:
             self.taken["unit"] += 1
             self._unsure.discard(unit.key)
-            self._forget_text(unit.key)
-            self._wanted[unit.key] = None
+            self._wanted.setdefault(unit.key, None)
 
     def applied(self, plans: Iterable[Plan]) -> None:
         """Fast reloads were applied: what runs is the new text."""
@@ -183,12 +193,14 @@ class FastWay:
             self._wanted[plan.unit.key] = plan.end
             self._wanted.move_to_end(plan.unit.key)
 
+    def is_current(self, unit: Unit) -> bool:
+        """Whether the files of a unit are what runs."""
+        inputs = self._project.inputs_of(unit.key)
+        return all(_read(path) == text for path, text in self._running.items() if path in inputs)
+
     def doubt(self, keys: Iterable[str]) -> None:
         """What runs of these units is not what their sources say (undone, or verification found a difference)."""
         self._unsure |= set(keys)
-
-    def _forget_text(self, key: str) -> None:
-        self._warm.pop(key, None)
 
     # --- a save --------------------------------------------------------------------------------------------------
 
@@ -273,6 +285,7 @@ class FastWay:
         attribute = _used(flags, opening, source) if outer == edit.component else b""
         extra = self._extra if outer == edit.component else (*self._extra, "-fkeep-inline-functions")
         file = os.fsencode(_spelled(text, unit, path))
+        lines = source.count(b"\n")
         source = b"".join(
             (
                 before, b"\n", macros, b'\n# 1 "<relive>"\n', opening, b"\n", attribute, b"\n",
@@ -290,6 +303,7 @@ class FastWay:
         return Plan(
             unit, tier, Part(unit, build, source), (_plain(name),), end, {path: new},
             new.count(b"\n") != old.count(b"\n"), shared=_is_shared(unit, flags, opening, outer != edit.component),
+            lines=(os.fsdecode(file), range(line, line + lines)),
         )  # fmt: skip
 
     def _skeleton(self, warm: Warm, end: End) -> tuple[str | None, bytes, str]:

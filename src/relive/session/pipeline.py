@@ -15,6 +15,7 @@ from typing import Literal
 from relive import source
 from relive.build.parts import is_pic
 from relive.build.units import Unit
+from relive.diff import library
 from relive.diff.atoms import Atoms, Interner
 from relive.diff.compare import Comparison, compare, everything_changed
 from relive.diff.identity import has_numbered
@@ -50,6 +51,8 @@ from relive.session.modules import ModuleState, is_project_module, load_module
 from relive.session.types import TypeCheck, Verdict
 from relive.source.library import Scanner
 
+READ_AHEAD = 4
+"""Units whose baselines are read before anybody asks: those that were edited last."""
 COPIES = 4
 """Units with a copy of a header's static function that are compiled in part; more are quicker to compile whole."""
 
@@ -116,7 +119,8 @@ class Engine:
         self._clock = clock
         self._start = clock()
         self._began = time.time()
-        self._interner = Interner()
+        calls = library.load(compile_native("diff", library.SOURCES, flags=library.FLAGS, cache=cache))
+        self._interner = Interner(calls)
         self._modules: list[ModuleState] = []
         self._looked_at: set[tuple[str, int]] = set()
         """(path, base) of modules that were read, or cannot be."""
@@ -136,6 +140,8 @@ class Engine:
         self._new_units: dict[str, Compiled] = {}
         """Compiled units that are new to the program; it uses them when something refers to them."""
         self._idle: list[Unit] = []
+        self._ahead: list[Unit] = []
+        """Units whose baselines are read in idle time."""
         self._unfinished: list[tuple[Path, PreparedPatch]] = []
         """Patch files whose debug sections are written when there is time."""
         self._last: Reload | None = None
@@ -162,6 +168,7 @@ class Engine:
         units = list(self.project.units.values())
         self._baselines.remember(units)
         self._idle = sorted(units, key=_last_edit)
+        self._ahead = self._idle[: -READ_AHEAD - 1 : -1]
         if self.fast is not None:
             self.fast.remember(self._idle[::-1], self.project.stale())
         now = self._clock() - self._start
@@ -352,15 +359,19 @@ class Engine:
         plans: dict[str, Plan] = {}
         baselines: dict[str, Baseline | None] = {}
         try:
+            if in_header and len({f for unit in units for f in files & self.project.inputs_of(unit.key)}) > 1:
+                raise Doubt("several headers changed")
             if in_header and any(unit.optimised for unit in units):
                 raise Doubt("units that are optimised may have inlined it")
             for unit in units:
                 baseline = self._baselines.get(unit)
                 if baseline is None or baseline.refusals or unit.key in self._new_units:
                     raise Doubt("nothing of it runs yet")
-                if not baseline.residences or (plans and not _has_copy(baseline, next(iter(plans.values())))):
+                if not baseline.residences:
                     continue
-                if len(plans) == COPIES:
+                if in_header and plans and not _has_copy(baseline, next(iter(plans.values()))):
+                    continue
+                if in_header and len(plans) == COPIES:
                     raise Doubt("a static function of a header has copies in many units")
                 plan = fast.plan(unit, files, cancelled)
                 plans[unit.key], baselines[unit.key] = plan, baseline
@@ -382,6 +393,8 @@ class Engine:
         changes = []
         for one in compiled:
             unit, plan = one.unit, work.plans[one.unit.key]
+            if plan.fails_the_build(one.diagnostics):
+                raise Doubt("there are warnings, which the build takes for errors")
             baseline = work.baselines[unit.key]
             assert baseline is not None
             obj = with_internal_names(
@@ -489,19 +502,19 @@ class Engine:
             if work.everything:
                 comparison = everything_changed(baseline.atoms, atoms)
             else:
-                comparison = with_newer(compare(baseline.atoms, atoms), self._baselines.newer_of(baseline))
+                newer = self._baselines.newer_of(baseline)
+                comparison = with_newer(compare(baseline.atoms, atoms), newer, verifying=bool(work.compiled))
             changes.append(UnitChange(unit, baseline, comparison, verdict))
         return changes
 
     def _elsewhere(self, changes: Sequence[UnitChange]) -> list[Refusal]:
         """What other units, which are not compiled now, refer to and would no longer find, or would call wrongly."""
         mine = {c.unit.key for c in changes}
-        defined = {n for c in changes for n, a in c.comparison.new.by_name.items() if c.comparison.new.is_global[a]}
         refusals = []
         for change in changes:
             old = change.comparison.old
             gone = [n for n in change.comparison.removed if old.is_global[old.by_name[n]] and is_strong(old, n)]
-            for name in (n for n in gone if n not in defined):
+            for name in (n for n in gone if not any(_defines(c.comparison.new, n) for c in changes)):
                 for user in self._baselines.users_of(name, self.project.units.values(), mine):
                     refusals.append(refused.still_used(name, user, change.unit))
             for name in change.verdict.new_signatures:
@@ -648,12 +661,23 @@ class Engine:
             unit = self._idle.pop()
             if self._baselines.secure(unit):
                 return True
+        if self._read_ahead():
+            return True
         try:
             if self.fast is not None and (self.fast.idle(cancelled) or self._verify(cancelled)):
                 return True
         except Superseded:
             return True
         return any(self._baselines.spill(g.baselines, g.number) for g in self._generations[:-1])
+
+    def _read_ahead(self) -> bool:
+        """Reads what runs of the units that are most likely edited next, and what debug information says of them."""
+        if not self._ahead:
+            return False
+        baseline = self._baselines.get(self._ahead.pop(0))
+        if baseline is not None and baseline.residences:
+            self._types.prefetch(baseline.atoms.object)
+        return True
 
     def _verify(self, cancelled: Callable[[], bool]) -> bool:
         """Compiles a unit whole that was brought up to date the fast way: both must mean the same. Where they do not,
@@ -668,6 +692,8 @@ class Engine:
             return True
         began = self._clock()
         compiled = self.pool.compile([unit], extra_flags=OUR_FLAGS, cancelled=cancelled, background=True)
+        if self.fast is not None and not self.fast.is_current(unit):
+            return False  # edited meanwhile: that save comes first
         edited = set(self._baselines.newer_of(baseline))
         work = _Work([unit], {key: baseline}, compiled=compiled)
         result = Reload(0.0, self._number, "unchanged")
@@ -707,6 +733,12 @@ def _newer(change: UnitChange) -> dict[bytes, Newer]:
 def _carried_over(change: UnitChange, residence: Residence) -> dict[bytes, Address]:
     back, _ = report.returning(change.comparison, residence.left)
     return report.carried_over(change.comparison, {**residence.live, **back})
+
+
+def _defines(atoms: Atoms, name: bytes) -> bool:
+    """Whether other units see a definition of a name in an object."""
+    atom = atoms.by_name.get(name)
+    return atom is not None and bool(atoms.is_global[atom])
 
 
 def _unique(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
