@@ -27,6 +27,7 @@ class Part:
     owner: int = -1
     flags: int = 0
     role: int = 0
+    returns: str = ""
     scope: str = ""
     """The namespace around, ``a::b``."""
 
@@ -56,8 +57,8 @@ def macro(name: str, replacement: str = "") -> Part:
     return Part(name, MACRO, replacement, macros=replacement)
 
 
-def attached(name: str, uses: str) -> Part:
-    return Part(name, Kind.FUNCTION, uses, declares="", role=ATTACHED)
+def attached(name: str, uses: str, returns: str = "") -> Part:
+    return Part(name, Kind.FUNCTION, uses, declares="", role=ATTACHED, returns=returns)
 
 
 def form(file: str, *parts: Part, conditions: str = "") -> Form:
@@ -85,6 +86,7 @@ def form(file: str, *parts: Part, conditions: str = "") -> Form:
         hashes(part.selects for part in parts),
         hashes(part.macros for part in parts),
         Lists.of([[scope_hash(_path(part)[:depth]) for depth in range(len(_path(part)) + 1)] for part in parts]),
+        hashes(part.returns for part in parts),
         np.array([name_hash(word.encode()) for word in conditions.split()], np.uint64),
     )
 

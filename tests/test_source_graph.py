@@ -220,6 +220,19 @@ def using(words: str) -> Part:
     return Part("(unnamed)", Kind.ALIAS, words, declares="", role=AMBIENT)
 
 
+def test_what_an_operator_gives_back_reaches_who_calls_it_and_what_it_takes_does_not() -> None:
+    header = form(
+        "h.hpp",
+        *(class_("Money"), class_("Sum"), class_("Rate"), attached("operator+", "Sum Money Rate", "Sum")),
+        prototype("price", "Money"),
+    )
+    source = form("a.cpp", function("total", body="price", selects="digits"))
+    graph = Graph([header, source], {"a": whole(header, source)})
+    assert "total" in names(graph, reach(graph, "Sum", interface=True).affected)
+    assert "total" not in names(graph, reach(graph, "Rate", interface=True).affected)
+    assert "total" in names(graph, reach(graph, "operator+", interface=True).affected)
+
+
 @pytest.mark.parametrize(
     ("user", "needs"),
     [

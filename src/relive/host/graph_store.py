@@ -28,7 +28,7 @@ from relive.errors import StorageError
 from relive.source.forms import DamagedError, Form, Run, from_bytes, to_bytes
 from relive.source.graph import Graph
 
-SCHEMA = 6
+SCHEMA = 7
 """Changes with the tables below and with anything that `source` puts into forms."""
 LIMIT = 512 << 20
 """Bytes of one project's file beyond which no unit is added."""

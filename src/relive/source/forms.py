@@ -42,8 +42,8 @@ VERTEX = np.dtype(
 tokens; interface: hash of what others can see (bodies left out); scope: `scope_hash` of the
 namespaces around, space: name of the innermost (0 outside of all)."""
 
-_MAGIC = b"form:2"
-_LISTS = ("declares", "members", "uses", "body", "selects", "macros", "scopes")
+_MAGIC = b"form:3"
+_LISTS = ("declares", "members", "uses", "body", "selects", "macros", "scopes", "returns")
 
 
 def name_hash(name: bytes) -> int:
@@ -105,6 +105,8 @@ class Form:
     """Names of macros in its source text, and names in its conditional directives."""
     scopes: Lists
     """The namespaces around it, each as `scope_hash` of its full name, and the global one."""
+    returns: Lists
+    """Of what is used without being named: names in what it gives back."""
     conditions: U8
     """Names in the conditional directives of the file, wherever they are."""
 
@@ -156,5 +158,6 @@ def from_bytes(data: bytes) -> Form:
         for i in range(2, 2 + 2 * len(_LISTS), 2)
     ]
     table, conditions = np.frombuffer(parts[1], VERTEX), np.frombuffer(parts[-1], np.uint64)
-    declares, members, uses, body, selects, macros, scopes = lists
-    return Form(file, digest, tuple(names), table, declares, members, uses, body, selects, macros, scopes, conditions)
+    declares, members, uses, body, selects, macros, scopes, returns = lists
+    text = tuple(names)
+    return Form(file, digest, text, table, declares, members, uses, body, selects, macros, scopes, returns, conditions)

@@ -177,7 +177,7 @@ class Graph:
     def blue(self, number: int) -> frozenset[int]:
         """What needs it, by name."""
         interface, body = self._users(number)
-        return interface | body
+        return interface | body | self._hangs_on(number)
 
     def closure(self, numbers: Iterable[int]) -> set[int]:
         """Everything behind red edges: the given ones with their bodies, all others by what they show."""
@@ -240,8 +240,6 @@ class Graph:
             if int(self._at.table["kind"][row]) == Kind.CLASS:
                 owned = np.flatnonzero(form.table["owner"] == local) + base
                 body.update(self._vertex_of[owned].tolist())
-            if int(self._at.table["role"][row]) & ATTACHED:
-                interface.update(t for t, hung in self._attachments().items() if number in hung)
         interface.discard(number)
         body.discard(number)
         return frozenset(interface), frozenset(body - interface)
@@ -310,14 +308,37 @@ class Graph:
     def _affected(self, edits: Sequence[Edit], through_bodies: bool) -> set[int]:
         reached = {edit.vertex for edit in edits}
         shown = {edit.vertex for edit in edits if edit.interface or through_bodies}
-        waiting = list(shown)
+        # Who uses what is never named is not known, only with which types. All that have one of these are reached when
+        # it is edited, or when what it gives back is touched; what it takes comes from its users, who are reached then.
+        waiting = [*shown, *(hung for number in shown for hung in self._hangs_on(number))]
+        shown.update(waiting)
+        reached |= shown
         while waiting:
-            interface, body = self._users(waiting.pop())
-            for other in (interface | body if through_bodies else interface) - shown:
-                shown.add(other)
-                waiting.append(other)
-            reached |= interface | body
+            number = waiting.pop()
+            interface, body = self._users(number)
+            fresh = (interface | body if through_bodies else interface) - shown
+            for other in list(fresh):
+                if self._gives_back(other, number):
+                    fresh |= self._hangs_on(other) - shown
+            shown |= fresh
+            waiting += fresh
+            reached |= interface | body | fresh
         return reached
+
+    def _hangs_on(self, number: int) -> set[int]:
+        """The types of what is used without being named."""
+        return {hook for hook, hung in self._attachments().items() if number in hung}
+
+    def _gives_back(self, number: int, type_: int) -> bool:
+        for row in self._rows_of[number]:
+            form, local = self._at.local(row)
+            returned = form.returns[local]
+            if len(returned):
+                for other in self._rows_of[type_]:
+                    holder, place = self._at.local(other)
+                    if np.isin(holder.declares[place], returned).any():
+                        return True
+        return False
 
     def _doubts(self, edits: Sequence[Edit], needed: set[int]) -> tuple[str, ...]:
         doubts = []

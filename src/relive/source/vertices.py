@@ -46,7 +46,7 @@ from relive.source.words import Words, condition_words, read_words, source_words
 
 _VALUE_COUNTS = int(Flag.CONSTEXPR | Flag.UNCERTAIN | Flag.TEMPLATE)
 # Plain integers: an operation with a Flag takes a microsecond.
-_MEMBER, _QUALIFIED = int(Flag.MEMBER), int(Flag.QUALIFIED)
+_MEMBER, _QUALIFIED, _TEMPLATE = int(Flag.MEMBER), int(Flag.QUALIFIED), int(Flag.TEMPLATE)
 _INSTANTIATION = int(Flag.INSTANTIATION)
 _UNCERTAIN, _SPECIALISED = int(Flag.UNCERTAIN), int(Flag.SPECIALISED)
 _FOUND_BY_ARGUMENT = frozenset(
@@ -132,7 +132,7 @@ class _Reader:
         self._table = np.zeros(len(places), VERTEX)
         self._names: list[str] = []
         self._lists: dict[str, list[frozenset[int] | tuple[int, ...]]] = {
-            name: [] for name in ("declares", "members", "uses", "body", "selects", "macros", "scopes")
+            name: [] for name in ("declares", "members", "uses", "body", "selects", "macros", "scopes", "returns")
         }
         self._ordinals: dict[tuple[int, str], int] = {}
         self._classes: dict[int, int] = {}  # component → row
@@ -204,6 +204,7 @@ class _Reader:
             body=hidden_words.names - uses,
             selects=shown_words.selected | hidden_words.selected,
             macros=self._source_macros(line, last_line),
+            returns=self._returned(at, kind, scope, shown_words) if role & ATTACHED else (),
             scopes=tuple(scope_hash(path[:depth]) for depth in range(len(path) + 1)),
         )
 
@@ -257,6 +258,8 @@ class _Reader:
         if owner >= 0 or (flags & _QUALIFIED and kind in (Kind.FUNCTION, Kind.VARIABLE)):
             return frozenset(), frozenset()
         names = {name_hash(name.rpartition(b"::")[2]) for name in self._unit.declared(component)}
+        if kind == Kind.CLASS and flags & _TEMPLATE:
+            names = {name_hash(self._unit.name(component))}  # and not T of `template <class T>`
         members: set[int] = set()
         self._inside(component, at, kind, shown, names, members)
         literal = _LITERAL.fullmatch(self._unit.name(component))
@@ -299,6 +302,16 @@ class _Reader:
         if tuple(shown[:2]) in _OPENING or (kind == Kind.ALIAS and shown[:1] == [b"namespace"]):
             role |= AMBIENT
         return role
+
+    def _returned(self, at: np.void, kind: int, scope: list[bytes], words: Words) -> frozenset[int]:
+        """Names in what somebody gets who uses it: the type before the name of an operator. Who uses a specialisation
+        names its template, or another one of the project that does; those of std are used by the library, too."""
+        data = self._unit.data
+        if kind == Kind.CLASS:
+            of_library = data.startswith(b"std", int(at["qualified"])) or scope[:1] == [b"std"]
+            return words.names if of_library else frozenset()
+        head = tokens(data[int(at["start"]) : int(at["name"])])
+        return words.names if b"auto" in head else read_words(head).names
 
     def _source_macros(self, line: int, last_line: int) -> frozenset[int]:
         """Macros named in these lines, and every name in their conditional directives."""
