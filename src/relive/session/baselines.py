@@ -125,14 +125,14 @@ class Baselines:
             return False
         self._copied.add(unit.key)
         data = self._original(unit)
-        if data is None and self._may_run(unit) and self._unedited(unit):
+        if data is None and self.may_run(unit) and self._unedited(unit):
             data = self._recompile(unit)
         if data is not None:
             self._store.mkdir(parents=True, exist_ok=True)
             (self._store / unit.key).write_bytes(data)
         return True
 
-    def _may_run(self, unit: Unit) -> bool:
+    def may_run(self, unit: Unit) -> bool:
         """Whether a file of that name is part of the program: a database has the units of other programs too, and
         compiling them would only keep edits waiting."""
         name = os.path.basename(unit.source).encode()

@@ -381,12 +381,11 @@ class FastWay:
         direct = not is_pic(unit.command.arguments)
         return Warm(text, raw, before, _short_members(text), direct, _prologue(text, unit))
 
-    def status(self, unverified: int) -> dict[str, object]:
+    def status(self) -> dict[str, object]:
         """For `relive status`: how often each way was taken, and why not the fast one."""
         return {
             "taken": dict(self.taken), "whole_because": dict(self.reasons.most_common(10)),
             "warm": [os.path.basename(self._project.units[k].source) for k in self._warm if self.is_warm(k)],
-            "unverified": unverified,
         }  # fmt: skip
 
 

@@ -94,9 +94,17 @@ class ModuleState:
         # mold, lld and gold write what is not exported as local. A static of another file must not be taken for it.
         if name.startswith((b"__start_", b"__stop_")) and (bounds := self.image.find_global(name)):
             return bounds[0]  # made by the linker, without a type
+        demoted = [row for row in rows if self._is_demoted(row)]
+        if len(demoted) == 1:
+            return demoted[0]
         if len(rows) == 1 and (self._demoted or int(self.image.symbols.other[rows[0]]) & 3 == c.STV_HIDDEN):
             return rows[0]
         return None
+
+    def _is_demoted(self, row: int) -> bool:
+        """Whether ld made a hidden global local: those stand behind a last STT_FILE without a name, visibility lost."""
+        groups = self.image.file_groups()
+        return bool(groups) and not groups[-1].name and groups[-1].first <= row < groups[-1].last
 
     @cached_property
     def _demoted(self) -> bool:

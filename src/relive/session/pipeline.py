@@ -180,7 +180,7 @@ class Engine:
     def _find_dependencies(self) -> None:
         """Asks the preprocessor for the headers of units whose build left no depfile: without them, an edit of a
         header would reach nothing."""
-        missing = self.project.missing_dependencies()
+        missing = [unit for unit in self.project.missing_dependencies() if self._baselines.may_run(unit)]
         for unit, text in zip(missing, self.pool.all_dependencies(missing), strict=True):
             self.project.update_dependencies(unit.key, text)
 
@@ -365,6 +365,8 @@ class Engine:
                 raise Doubt("units that are optimised may have inlined it")
             for unit in units:
                 baseline = self._baselines.get(unit)
+                if baseline is None and self._built_elsewhere(unit):
+                    continue
                 if baseline is None or baseline.refusals or unit.key in self._new_units:
                     raise Doubt("nothing of it runs yet")
                 if not baseline.residences:
@@ -489,6 +491,8 @@ class Engine:
             if is_lto(obj):
                 refusals.append(lto_refusal(unit))
                 continue
+            if baseline is None and self._built_elsewhere(unit):
+                continue
             if unit.key in self._new_units or (baseline is None and self._is_new(unit)):
                 self._new_units[unit.key] = one
             if baseline is None:
@@ -521,6 +525,15 @@ class Engine:
                 for user in self._baselines.users_of(name, self.project.units.values(), mine):
                     refusals.append(refused.called_elsewhere(name, user))
         return refusals
+
+    def _built_elsewhere(self, unit: Unit) -> bool:
+        """Whether a unit without object belongs to a target that was never built, and the program runs the same source
+        from another target."""
+        if unit.object and os.path.exists(unit.object):
+            return False
+        others = (u for u in self.project.units_of(unit.source) if u.source == unit.source and u.key != unit.key)
+        baselines = (self._baselines.get(other) for other in others if other.object and os.path.exists(other.object))
+        return any(baseline is not None and baseline.residences for baseline in baselines)
 
     def _is_new(self, unit: Unit) -> bool:
         """Whether no part of the program was made from this unit: it came into the database during the session."""
@@ -641,7 +654,8 @@ class Engine:
     def status(self) -> dict[str, object]:
         """Generation, modules, memory, and the last refusals."""
         status = report.status(self._number, self._modules, self._generations, self._last)
-        return status | ({"fast": self.fast.status(len(self._unverified))} if self.fast is not None else {})
+        status["unverified"] = len(self._unverified)
+        return status | ({"fast": self.fast.status()} if self.fast is not None else {})
 
     def explain(self, what: str | None) -> str:
         """Why something was reloaded, how, or not."""

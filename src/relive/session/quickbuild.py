@@ -46,7 +46,7 @@ Compile = Callable[[Sequence[Unit]], list[Compiled]]
 """How units are compiled; their objects mean what whole-unit compilations mean."""
 
 UNITS_LIMIT = 40
-"""So many changed units are a full build's business: it compiles them in parallel and links once."""
+"""More changed units are a full build's business: it compiles them in parallel and links once."""
 
 Status = Literal["applied", "unchanged", "failed", "refused"]
 
@@ -155,6 +155,9 @@ class QuickBuild:
             differing = [change for change in changes if change.does_something]
             changed_now = any(units[k].differs or before.get(k) for k in fresh if k in units)
             injected = rewritten = None
+            if len(differing) > UNITS_LIMIT:
+                reason = f"{len(differing)} units differ from the linked file by now: it is time for a full link"
+                raise RefusedError((Refusal("many-units", self._program.name, reason, ""),))
             if differing and changed_now:
                 fars: dict[str, bytes] = {}
                 injected = quickbuild_link.link(
@@ -219,6 +222,12 @@ class QuickBuild:
     def _stale(self, state: State) -> list[Unit]:
         """Units whose sources are not those that the file was made from."""
         found = {unit.key: unit for unit in self._project.stale()}
+        # Without an object only the program's own date tells; such a unit can be refused, but must not be overlooked.
+        linked = stamp(state.linked_file)
+        for unit in self._project.units.values():
+            if linked is not None and not (unit.object and os.path.exists(unit.object)):
+                if any(input_stamp(path)[0] > linked[0] for path in self._inputs(unit)):
+                    found[unit.key] = unit
         for key, built in state.units.items():
             unit = self._project.units.get(key)
             if unit is None:
@@ -393,7 +402,9 @@ def _may_have(image: Image, unit: Unit) -> bool:
         return True
     try:
         obj = ElfObject.parse(Path(unit.object).read_bytes(), unit.object)
-    except (OSError, FormatError):
+    except OSError:
+        return unit.source.endswith((".s", ".S", ".asm"))
+    except FormatError:
         return True
     files = [obj.symbol_names[i] for i in ((obj.symbols["info"] & 15) == c.STT_FILE).nonzero()[0].tolist()]
     return not files or any(image.groups_named(name) for name in files)
