@@ -226,6 +226,27 @@ def test_object_that_was_not_linked_is_no_baseline(tmp_path: Path, shared_cache:
     assert refused(program, shared_cache, tmp_path / "work") == {"not-what-runs"}
 
 
+def test_unit_without_object_is_not_overlooked(tmp_path: Path, shared_cache: Path) -> None:
+    program = small.build(tmp_path / "p", {"main.c": programs.MAIN, "unit.c": "int work(int n) { return n; }"})
+    (program.parent / "unit.c.o").unlink()
+    assert quick(program, shared_cache, tmp_path / "work").status == "unchanged"
+    edit(program, unit__c="int work(int n) { return n + 1; }")
+    assert refused(program, shared_cache, tmp_path / "work") == {"no-baseline"}
+
+
+def test_many_units_are_a_full_builds_business(tmp_path: Path, shared_cache: Path) -> None:
+    names = [f"u{n}.c" for n in range(5)]
+    sources = {"main.c": programs.MAIN, "unit.c": "int work(int n) { return n; }"}
+    program = small.build(tmp_path / "p", {**sources, **{name: f"int {name[:-2]} = 1;" for name in names}})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("relive.session.quickbuild.UNITS_LIMIT", 3)
+        for name in names[:3]:
+            edit(program, **{name.replace(".", "__"): f"int {name[:-2]} = 2;"})
+            assert quick(program, shared_cache, tmp_path / "work").status == "applied"
+        edit(program, u3__c="int u3 = 2;")
+        assert refused(program, shared_cache, tmp_path / "work") == {"many-units"}
+
+
 def test_error_leaves_the_file(tmp_path: Path, shared_cache: Path) -> None:
     program = small.build(tmp_path / "p", {"main.c": programs.MAIN, "unit.c": "int work(int n) { return n; }"})
     before = program.read_bytes()

@@ -225,9 +225,10 @@ class QuickBuild:
         # Without an object only the program's own date tells; such a unit can be refused, but must not be overlooked.
         linked = stamp(state.linked_file)
         for unit in self._project.units.values():
-            if linked is not None and not (unit.object and os.path.exists(unit.object)):
-                if any(input_stamp(path)[0] > linked[0] for path in self._inputs(unit)):
-                    found[unit.key] = unit
+            if linked is None or (unit.object and os.path.exists(unit.object)):
+                continue
+            if any(input_stamp(path)[0] > linked[0] for path in self._inputs(unit)):
+                found[unit.key] = unit
         for key, built in state.units.items():
             unit = self._project.units.get(key)
             if unit is None:
