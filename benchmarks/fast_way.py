@@ -1,11 +1,12 @@
 """Only what the edit needs: save → live with the fast way and with the sure way, beside the compiler and the program's
 own build, all in one run.
 
-A session is started, its background work is let finish (a programmer reads for a minute first), and then one function
-body is edited: once for the first time, then again and again, then other functions of the same unit once each. After
-each edit the background work may finish again: people pause longer than that. "live" is when the `reload` event is
-there, which is written after the switch; the clock starts before the file is written. Then the same edits with
-`RELIVE_FAST_PATH=0`, the unit's own compile command alone, and the program's own build of one edit. Medians.
+A session is started, its background work is let finish (a programmer reads for a minute first), and one function body
+after the other is edited: in a unit that nobody touched before (cold); another one there for the first time; that one
+again and again; then further ones of the unit once each. After each edit the background work may finish again: people
+pause longer than that. "live" is when the `reload` event is there, which is written after the switch; the clock starts
+before the file is written. Then the same edits with `RELIVE_FAST_PATH=0`, the unit's own compile command alone, and the
+program's own build of one edit. Medians.
 
 The last table counts rather than times: 50 random edits of each real program (tests/programs/random_edits.py)."""
 
@@ -85,7 +86,17 @@ def run() -> None:
 # --- one body -------------------------------------------------------------------------------------------------------
 
 HEAD = (
-    *("program", "unit", "first", "**same function**", "of it compile", "other functions", "fast", "sure way"),
+    *(
+        "program",
+        "unit",
+        "cold unit",
+        "warm unit, first",
+        "**same function**",
+        "of it compile",
+        "other functions",
+        "fast",
+        "sure way",
+    ),
     *("unit's compiler alone", "own build", "compiler ÷ same"),
 )
 
@@ -114,11 +125,11 @@ def _plain_start(tree: Tree, folder: Path) -> Iterator[Live]:
 def _row(tree: Tree, program: str, file: str, start: Start, folder: Path, names: tuple[str, str]) -> list[str]:
     body = _choose(tree, file, *names)
     with _session(tree, start, folder) as session:
+        cold = _edits(session, body.others[:1])
+        _restore(session, file)
         first = _edits(session, [body.again])
         again = _edits(session, [body.again] * ROUNDS)
-        tree.restore(file)
-        session.settled([file])
-        quiet(session)
+        _restore(session, file)
         others = _edits(session, body.others)
     with _session(tree, start, folder, fast=False) as session:
         sure = _edits(session, [body.again] * BASE_ROUNDS)
@@ -127,8 +138,19 @@ def _row(tree: Tree, program: str, file: str, start: Start, folder: Path, names:
     alone = page.median(_timed(unit) for _ in range(BASE_ROUNDS))
     own = _own_build(tree, body.again)
     row = [
-        *(program, file, f"{first.median:.0f}", f"**{again.median:.0f}**", f"{again.step('compile'):.0f}"),
-        *(f"{others.median:.0f}", f"{first.fast}, {again.fast}, {others.fast}", f"{sure.median:.0f}"),
+        *(
+            program,
+            file,
+            f"{cold.median:.0f}",
+            f"{first.median:.0f}",
+            f"**{again.median:.0f}**",
+            f"{again.step('compile'):.0f}",
+        ),
+        *(
+            f"{others.median:.0f}",
+            " ".join(series.fast for series in (cold, first, again, others)),
+            f"{sure.median:.0f}",
+        ),
         *(f"{alone:.0f}", f"{own:.0f}", f"{alone / again.median:.1f} ×"),
     ]
     print(row, flush=True)
@@ -180,6 +202,13 @@ def _edits(session: Live, where: Sequence[Place]) -> Series:
             _timed_save(session, place.file, read_text(kept))
             quiet(session)
     return Series(times, events)
+
+
+def _restore(session: Live, file: str) -> None:
+    session.catch_up()
+    session.tree.restore(file)
+    session.settled([file])
+    quiet(session)
 
 
 def _timed_save(session: Live, file: str, text: str) -> tuple[float, Event]:
