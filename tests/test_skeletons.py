@@ -42,11 +42,11 @@ def test_made_once_and_used(unit: Unit, pool: CompilePool, tmp_path: Path) -> No
     key = store.key(unit, TEXT)
     assert store.find(unit, key) is None
     header = store.make(unit, key, TEXT, cancelled=_never)
-    assert header is not None and header == store.find(unit, key)
+    assert header is not None
+    assert header == store.find(unit, key)
     assert SkeletonStore(tmp_path / "cache", pool).find(unit, key) == header, "another host finds it"
     if "gcc" in unit.command.arguments[0]:
-        Path(header).write_bytes(b"#error the text was read, not the precompiled form
-")
+        Path(header).write_bytes(b"#error the text was read, not the precompiled form\n")
 
     def build(text: str, output: str, _depfile: str) -> tuple[str, ...]:
         return extract_command(
@@ -95,4 +95,5 @@ def test_the_least_recently_used_go(unit: Unit, pool: CompilePool, tmp_path: Pat
         assert store.make(unit, store.key(unit, text), text, cancelled=_never) is not None
     assert os.listdir(folder) == [store.key(unit, texts[-1])], "the newest always stays"
     count, size = skeletons.usage(folder)
-    assert count == 1 and size > 0
+    assert count == 1
+    assert size > 0
