@@ -161,14 +161,13 @@ class FastWay:
         """Reads the project's files as they are at the start; `stale` units were edited after they were built."""
         self._unsure |= {unit.key for unit in stale}
         read = 0
-        for unit in units:
-            for path in (unit.source, *sorted(self._project.inputs_of(unit.key))):
-                if path in self._running or read > REMEMBERED:
-                    continue
-                text = _read(path)
-                if text is not None:
-                    self._running[path] = text
-                    read += len(text)
+        for path in (*(unit.source for unit in units), *sorted(self._project.inputs())):
+            if path in self._running or read > REMEMBERED:
+                continue
+            text = _read(path)
+            if text is not None:
+                self._running[path] = text
+                read += len(text)
         for unit in units[:WARM_AT_START]:
             self._wanted[unit.key] = None
 
