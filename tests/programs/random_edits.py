@@ -302,7 +302,7 @@ def unverified(session: Live) -> int | None:
     """How many units have functions that were compiled alone and not compared with the whole yet; None: not told."""
     done = session.relive("status", "--json")
     assert done.returncode == 0, done.stderr
-    left = json.loads(done.stdout).get("fast", {}).get("unverified")
+    left = json.loads(done.stdout).get("unverified")
     return None if left is None else int(left)
 
 
