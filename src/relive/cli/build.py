@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from relive.cli import options
-from relive.errors import BuildError, FormatError, UsageError
+from relive.errors import FormatError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,6 +128,3 @@ def _tell(arguments: argparse.Namespace, built: Built) -> None:
     if arguments.verbose:
         steps = ", ".join(f"{step} {ms:.1f}" for step, ms in built.timings_ms.items())
         print(f"  ms: {steps}", file=sys.stderr)
-
-
-__all__ = ["BuildError", "UsageError", "main", "parser"]

@@ -24,122 +24,47 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from relive.elf import constants as c
 from relive.elf.dynamic import RELA
 from relive.elf.headers import ElfFile, ProgramHeader, Section
-from relive.elf.inject_dynamic import NewImport, grow
+from relive.elf.inject_dynamic import grow
+from relive.elf.inject_model import (
+    NEW_SECTIONS,
+    PAGE,
+    Addition,
+    NewSymbol,
+    Rewrite,
+    Skeleton,
+    align_up,
+    apply,
+    free_address,
+    skeleton,
+)
 from relive.elf.symbols import SYMBOL
 from relive.errors import FormatError
 
-PAGE = 4096
-NEW_SECTIONS = (".relive.data", ".relive.bss", ".relive.text", ".relive.rodata", ".relive.eh_frame")
+__all__ = [
+    "NEW_SECTIONS",
+    "Addition",
+    "NewSymbol",
+    "Rewrite",
+    "Skeleton",
+    "apply",
+    "free_address",
+    "rewrite",
+    "skeleton",
+]
 
 _PHDR = struct.Struct("<IIQQQQQQ")
 _SHDR = struct.Struct("<IIQQQQIIQQ")
 _SYM = struct.Struct("<IBBHQQ")
 _DYN = struct.Struct("<qQ")
-_BIG = 1 << 16
 _TABLES = {c.SHT_GNU_HASH: c.DT_GNU_HASH, c.SHT_HASH: c.DT_HASH, c.SHT_DYNSYM: c.DT_SYMTAB}
 """Tables that only .dynamic points at, so that they can move."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewSymbol:
-    """A row for `.symtab`."""
-
-    name: bytes
-    address: int
-    size: int
-    info: int
-    other: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Addition:
-    """What is added to a file, complete and relocated but for what the dynamic linker does."""
-
-    data_base: int
-    """Page-aligned address of the writable segment."""
-    data: bytes
-    data_memory: int
-    """Its size in memory; what the file does not have are zeros."""
-    code_base: int
-    """Page-aligned address of the other segment, above the first."""
-    code: bytes
-    parts: tuple[tuple[str, int, int], ...]
-    """(name in `NEW_SECTIONS`, address, size) of the pieces of `code`, in order and without gaps."""
-    stores: tuple[tuple[int, bytes], ...] = ()
-    """(address, bytes) written over what the file has."""
-    relocations: tuple[tuple[int, int, int, int], ...] = ()
-    """(address, type, row of .dynsym, addend) for the dynamic linker."""
-    cleared: tuple[tuple[int, int], ...] = ()
-    """(address, size) of memory whose old dynamic relocations do not count any more."""
-    imports: tuple[NewImport, ...] = ()
-    """Names for new rows of `.dynsym`, behind those that it has."""
-    repointed: tuple[tuple[int, int], ...] = ()
-    """(old, new): pointers that the loader sets to an old address get the new one."""
-    unwind: tuple[tuple[int, int], ...] = ()
-    """(first instruction, FDE) addresses."""
-    symbols: tuple[NewSymbol, ...] = ()
-    renewed: Mapping[int, tuple[int, int]] = field(default_factory=dict)
-    """Row of `.symtab` → (address, size) of its new code."""
-    debug: Mapping[str, bytes] = field(default_factory=dict)
-    """What is appended to sections without address."""
-    debug_stores: tuple[tuple[str, int, bytes], ...] = ()
-    """(section, offset, bytes) written over debug sections."""
-    identity: bytes = b""
-    """Different for each content; goes into the build-id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rewrite:
-    """How the new file is made of the old one."""
-
-    size: int
-    copies: tuple[tuple[int, int, int], ...]
-    """(to, from, size), beside those of the skeleton."""
-    writes: tuple[tuple[int, bytes], ...]
-    """(at, bytes), done behind the copies in this order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Skeleton:
-    """What of the new file is known before there is an addition: where the old one's contents go, so that they can be
-    copied while the compiler runs."""
-
-    copies: tuple[tuple[int, int, int], ...]
-    """(to, from, size)"""
-    places: Mapping[int, tuple[int, int]]
-    """Section index → (offset, bytes until the next one)."""
-    end: int
-
-
-def skeleton(elf: ElfFile, room: Mapping[str, int]) -> Skeleton:
-    """`room`: how much each section without address is expected to grow; a section that grows more is moved."""
-    loaded = max(s.offset + s.filesz for s in elf.segments)
-    copies = [(0, 0, loaded)]
-    places: dict[int, tuple[int, int]] = {}
-    end = loaded
-    for section in sorted(elf.sections, key=lambda s: s.offset):
-        if section.flags & c.SHF_ALLOC or section.type in (c.SHT_NULL, c.SHT_NOBITS):
-            continue
-        # Whole blocks at the same place in their page can be shared between the files, where the file system can.
-        align = max(1, section.align)
-        offset = end + (section.offset - end) % PAGE if section.size > _BIG else _align(end, align)
-        capacity = section.size + room.get(section.name, 0)
-        copies.append((offset, section.offset, section.size))
-        places[section.index] = (offset, capacity)
-        end = offset + capacity
-    return Skeleton(tuple(copies), places, end)
-
-
-def free_address(elf: ElfFile) -> int:
-    """The first page behind everything that the file maps."""
-    return _align(max(s.vaddr + s.memsz for s in elf.segments), PAGE)
 
 
 def rewrite(elf: ElfFile, addition: Addition, frame: Skeleton | None = None) -> Rewrite:
@@ -533,11 +458,11 @@ class _Work:
             self._place_section(section)
         rows: list[Section] = [*self.sections, *self.new_sections]
         for section, content in self.extra:
-            offset = _align(self.end, max(1, section.align))
+            offset = align_up(self.end, max(1, section.align))
             self.writes.append((offset, content))
             self.end = offset + len(content)
             rows.append(replace(section, offset=offset))
-        offset = _align(self.end, 8)
+        offset = align_up(self.end, 8)
         table = bytearray()
         for i, section in enumerate(rows):
             table += _SHDR.pack(
@@ -625,21 +550,7 @@ class _Work:
         return offset + (address - offset) % modulus
 
 
-def apply(old: bytes | memoryview, frame: Skeleton, change: Rewrite) -> bytes:
-    """The new file, in memory: what copies and writes mean."""
-    out = bytearray(change.size)
-    for to, start, size in (*frame.copies, *change.copies):
-        out[to : to + size] = old[start : start + size]
-    for at, content in change.writes:
-        out[at : at + len(content)] = content
-    return bytes(out)
-
-
 def _section_row(
     name: str, kind: int, flags: int, address: int, offset: int, size: int, align: int, entsize: int = 0
 ) -> Section:
     return Section(-1, name, kind, flags, address, offset, size, 0, 0, align, entsize)
-
-
-def _align(value: int, to: int) -> int:
-    return (value + to - 1) // to * to

@@ -8,210 +8,34 @@ It is the story of `patch` with other rules, because a file has no state that mu
 * what other modules define has no address at all. Such a name stands for a row of `.dynsym` (`import_of`), far away
   from everything, so that the resolver gives calls a stub and a GOT slot; the slot gets the relocation.
 
-What would need more than new memory and jumps (thread-locals, a first constructor in a unit, a name that the file never
-imported) is a refusal: the project's own linker does it."""
+What would need more than new memory and jumps (thread-locals, a first constructor in a unit, a name that no library of
+the file has) is a refusal: the project's own linker does it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from relive.arch import x86_64
-from relive.diff.atoms import Atoms, Kind
-from relive.diff.initialisers import is_initialiser
+from relive.diff.atoms import Kind
 from relive.elf import constants as c
 from relive.elf.inject import Addition, NewSymbol
 from relive.errors import Refusal
 from relive.link import inject_debug, unwind
 from relive.link.inject_debug import DebugAddition, LinkedDebug
+from relive.link.inject_relocate import FileKind, FileRelocator, import_address, import_of
+from relive.link.inject_select import OWN_LINKER, FileSelector, startup_lists
 from relive.link.layout import Layout
-from relive.link.model import Address, InPlace, LinkUnit, Moved, Redirect, Scope, TlsPlace
+from relive.link.model import LinkUnit, Moved, Redirect, Scope, TlsPlace
 from relive.link.patch import Prepared, Store
 from relive.link.references import value_of
 from relive.link.relocate import Relocator
-from relive.link.select import Entry, Named, Placed, Selector, Target, atoms_in, rows_in
+from relive.link.select import Entry, Named, Placed, Target, atoms_in, rows_in
 
 PAGE = 4096
-_IMPORTS = 1 << 62
-"""Where imported names lie: beyond everything that a file can have."""
-
-
-def import_address(row: int) -> int:
-    """The address that stands for a row of `.dynsym`."""
-    return _IMPORTS + row
-
-
-def import_of(address: Address | None) -> int | None:
-    """The row of `.dynsym` that an address stands for, if it does."""
-    return address - _IMPORTS if isinstance(address, int) and address >= _IMPORTS else None
-
-
-@dataclass(frozen=True, slots=True)
-class FileKind:
-    """What matters of the file for relocations."""
-
-    movable: bool
-    """ET_DYN: the loader chooses the address."""
-    executable: bool
-    """Not a shared library: its thread-locals are at known offsets from the thread pointer."""
-    tls_address: int = 0
-    """Of the initial image of thread-locals."""
-
-
-class FileSelector(Selector):
-    """Chooses what goes into a file."""
-
-    def __init__(self, units: Sequence[LinkUnit], scope: Scope, kind: FileKind) -> None:
-        super().__init__(units, scope)
-        self._kind = kind
-
-    def _seed(self) -> None:
-        super()._seed()
-        for u, unit in enumerate(self.selection.units):
-            for atom in unit.comparison.reinitialised:
-                self._rewrite_variable(u, atom)
-            self._check_constructors(u, unit)
-
-    def _replace_function(self, u: int, atom: int) -> None:
-        unit = self.selection.units[u]
-        name = unit.new.names[atom]
-        assert name is not None
-        if not is_initialiser(name):
-            super()._replace_function(u, atom)
-            return
-        home = self._live(u, atom)
-        if (u, atom) not in self._replaced and isinstance(home, int) and self._owns(u, atom):
-            self._replaced.add((u, atom))
-            self.selection.redirects.append(Redirect(name, home, u, atom))
-
-    def _rewrite_variable(self, u: int, atom: int) -> None:
-        """Another initial value: written over the old one, or, where the file has no bytes of it, placed anew."""
-        unit = self.selection.units[u]
-        new = unit.new
-        name = new.names[atom]
-        home = self._live(u, atom)
-        if home is None or not self._owns(u, atom):
-            return
-        assert name is not None
-        before = unit.comparison.counterpart[atom]
-        zero = unit.comparison.old.object.sections["type"][int(unit.comparison.old.section[before])] == c.SHT_NOBITS
-        if isinstance(home, TlsPlace):
-            if zero:
-                self._refuse(u, atom, "thread-local-in-file", "a thread_local that was zero gets a value", _LINK)
-            else:
-                self.selection.in_place.append(InPlace(name, self._kind.tls_address + home.offset, u, atom))
-        elif zero:
-            self._move_variable(u, atom, home)
-        else:
-            self.selection.in_place.append(InPlace(name, home, u, atom))
-
-    def _refuse_resized(self, u: int, atom: int) -> None:
-        home = self._live(u, atom)
-        if isinstance(home, int) and self._owns(u, atom):
-            self._move_variable(u, atom, home)
-        elif home is not None:
-            super()._refuse_resized(u, atom)
-
-    def _move_variable(self, u: int, atom: int, home: int) -> None:
-        name = self.selection.units[u].new.names[atom]
-        assert name is not None
-        if (u, atom) not in self._replaced:
-            self._replaced.add((u, atom))
-            self.selection.moved.append(Moved(name, home, u, atom))
-
-    def _check_constructors(self, u: int, unit: LinkUnit) -> None:
-        """The list of what runs at start and end is the linked file's; only what it calls can change."""
-        if startup_lists(unit.comparison.old) != startup_lists(unit.new):
-            refusal = Refusal(
-                "constructor-list", unit.source, "what runs before main or at the end is another list than before",
-                _LINK, unit.source,
-            )  # fmt: skip
-            self.selection.refusals.append(refusal)
-
-    def _construct(self) -> None:
-        """Nothing: constructors run when the program starts. Thread-locals cannot be added, though."""
-        for block in self.selection.blocks:
-            unit = self.selection.units[block.unit]
-            if unit.new.kinds[block.section] == Kind.TLS:
-                refusal = Refusal("thread-local-in-file", unit.source, "a new thread_local", _LINK, unit.source)
-                if refusal not in self.selection.refusals:
-                    self.selection.refusals.append(refusal)
-
-
-_LINK = "it is linked by the project's own linker"
-
-
-def startup_lists(atoms: Atoms) -> list[tuple[str, int, bytes]]:
-    """The entries of a unit for `.init_array` and the like: (section, offset, whom it names)."""
-    rel = atoms.relocations
-    result = []
-    for row in np.flatnonzero(atoms.kinds[rel["section"]] == int(Kind.INIT)).tolist():
-        section = int(rel["section"][row])
-        target = int(atoms.target[row])
-        name = atoms.names[target] if target >= 0 else atoms.object.symbol_names[int(rel["symbol"][row])]
-        result.append((atoms.object.section_names[section], int(rel["offset"][row]), name or b"?"))
-    return sorted(result)
-
-
-class FileRelocator(Relocator):
-    """Applies relocations, and notes those that the dynamic linker has to finish."""
-
-    def __init__(
-        self, base: int, layout: Layout, scope: Scope, address_of: Callable[[Target], Address], kind: FileKind
-    ) -> None:
-        super().__init__(base, layout, scope, address_of)
-        self._kind = kind
-        self.dynamic: list[tuple[int, int, int, int]] = []
-        """(address, type, row of .dynsym, addend)"""
-
-    def apply(self, atoms: Atoms, row: int, target: Target, content: bytearray, at: int, place: int) -> None:
-        kind = int(atoms.relocations["type"][row])
-        if kind != c.R_X86_64_64:
-            super().apply(atoms, row, target, content, at, place)
-            return
-        addend = int(atoms.rows["delta"][row])
-        address = self._address_of(target)
-        row_of_import = import_of(address)
-        if row_of_import is not None:
-            self.dynamic.append((place, kind, row_of_import, addend))
-            content[at : at + 8] = bytes(8)
-            return
-        super().apply(atoms, row, target, content, at, place)
-        if self._kind.movable and isinstance(address, int) and not self._is_nothing(target):
-            self.dynamic.append((place, c.R_X86_64_RELATIVE, 0, address + addend))
-
-    def _is_nothing(self, target: Target) -> bool:
-        """A weak name that nobody defines has the address 0 wherever the file is loaded."""
-        return target is None or (isinstance(target, Named) and self._address_of(target) == 0)
-
-    def slot_at(self, key: object, place: int) -> bytes:
-        """Content of a GOT entry at an address."""
-        assert isinstance(key, tuple)
-        if key == ("ld",) or key[0] == "gd":
-            return self._tls_pair(key, place)
-        address = self._address_of(key[1])
-        if key[0] == "tp":
-            if self._kind.executable or not isinstance(address, TlsPlace):
-                return self.slot(key)
-            self.dynamic.append((place, c.R_X86_64_TPOFF64, 0, address.offset))
-            return bytes(8)
-        row = import_of(address)
-        if row is not None:
-            self.dynamic.append((place, c.R_X86_64_GLOB_DAT, row, 0))
-            return bytes(8)
-        if self._kind.movable and isinstance(address, int) and not self._is_nothing(key[1]):
-            self.dynamic.append((place, c.R_X86_64_RELATIVE, 0, address))
-        return self.slot(key)
-
-    def _tls_pair(self, key: tuple[object, ...], place: int) -> bytes:
-        content = self.slot(key)
-        if self._kind.executable:
-            return content
-        self.dynamic.append((place, c.R_X86_64_DTPMOD64, 0, 0))
-        return bytes(8) + content[8:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +100,7 @@ class Injection(Prepared):
                 continue
             kinds = unit.new.relocations["type"][list(rows_in(unit.new, block))]
             if bool((kinds == c.R_X86_64_64).any()):
-                refusal = Refusal("text-relocation", unit.source, "its code holds addresses", _LINK, unit.source)
+                refusal = Refusal("text-relocation", unit.source, "its code holds addresses", OWN_LINKER, unit.source)
                 if refusal not in self.selection.refusals:
                     self.selection.refusals.append(refusal)
 

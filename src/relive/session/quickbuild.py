@@ -126,7 +126,7 @@ class QuickBuild:
             expected = [self._project.units[k].object for k in state.units if k in self._project.units]
             expected += [unit.object for unit in stale]
             others = worker.submit(other_steps, self._project, self._program, expected)
-            refusals, module, baselines = self._read(state, image, stale, coming)
+            refusals, module, baselines, changes = self._read(state, image, stale, coming)
             compiled = coming.result()
             refusals += others.result()
         self._lap("compile")
@@ -139,15 +139,11 @@ class QuickBuild:
 
         # Old against new, by meaning: those just compiled, and those of earlier quick builds.
         units = dict(state.units)
-        changes: list[FileChange] = []
         objects: dict[str, bytes] = {}
         try:
             for one in compiled:
                 changes += self._compare(one, stamps[one.unit.key], module, baselines, units, objects)
             fresh = {one.unit.key for one in compiled}
-            for key, built in state.units.items():
-                if built.differs and key not in fresh:
-                    changes.append(self._known_change(state, key, module, baselines))
             self._lap("compare")
 
             # Our own linker, at the file's addresses.
@@ -230,16 +226,16 @@ class QuickBuild:
             if any(input_stamp(path)[0] > linked[0] for path in self._inputs(unit)):
                 found[unit.key] = unit
         for key, built in state.units.items():
-            unit = self._project.units.get(key)
-            if unit is None:
+            known = self._project.units.get(key)
+            if known is None:
                 continue
-            current = list(unit.command.arguments) == built.command and all(
+            current = list(known.command.arguments) == built.command and all(
                 input_stamp(path) == was for path, was in built.inputs.items()
             )
             if current:
                 found.pop(key, None)
             else:
-                found[key] = unit
+                found[key] = known
         return list(found.values())
 
     def _room(self, state: State, stale: Sequence[Unit]) -> dict[str, int]:
@@ -266,8 +262,9 @@ class QuickBuild:
 
     def _read(
         self, state: State, image: Image, stale: Sequence[Unit], coming: Future[list[Compiled]]
-    ) -> tuple[list[Refusal], FileModule, Baselines]:
-        """The linked file and what it was linked from, read while the compiler runs."""
+    ) -> tuple[list[Refusal], FileModule, Baselines, list[FileChange]]:
+        """The linked file, what it was linked from, and what earlier quick builds changed: read while the compiler
+        runs."""
         x86_64.instructions(b"\x90")  # loads the disassembler, which takes a while
         if state.current is None and image.elf.section_named(".relive.build") is not None:
             coming.result()
@@ -296,7 +293,12 @@ class QuickBuild:
             baseline = baselines.get(unit)
             if baseline is not None and ".debug_info" in module.debug.sections:
                 module.debug.tombstones(baseline.atoms.object)
-        return refusals, module, baselines
+        changes = []
+        if not refusals:
+            compiling = {unit.key for unit in stale}
+            keys = [key for key, built in state.units.items() if built.differs and key not in compiling]
+            changes = [self._known_change(state, key, module, baselines) for key in keys]
+        return refusals, module, baselines, changes
 
     def _compare(
         self,

@@ -1,8 +1,8 @@
 """A linked file as the linker's scope: names are looked up as in a process, but nothing runs and nothing has moved.
 
-Addresses are the file's. What another module defines stands for its row of `.dynsym` (see `link.inject`), so only names
-that the file imports already can be used. In a shared library the same goes for its own exported names, because
-another module's definition may come first."""
+Addresses are the file's. What another module defines stands for its row of `.dynsym` (see `link.inject`); rows are
+added for names that one of the needed libraries defines, others nobody can find without the link line. In a shared
+library the same goes for its own exported names, because another module's definition may come first."""
 
 from __future__ import annotations
 
