@@ -196,22 +196,22 @@ class Graph:
         if known is None:
             found: set[int] = set()
             for row in self._rows_of[number]:
-                found |= self._needs_of_row(row, whole)
+                self._add_needs(row, whole, found)
             found.discard(number)
             known = self._red[number, whole] = frozenset(found)
         return known
 
-    def _needs_of_row(self, row: int, whole: bool) -> set[int]:
+    def _add_needs(self, row: int, whole: bool, found: set[int]) -> None:
         form, local = self._at.local(row)
         names = [form.uses[local], *([form.body[local]] if whole else [])]
         macros = form.macros[local]
         kinds = self._at.table["kind"]
         is_macro = int(kinds[row]) == MACRO
-        found: set[int] = set()
         for other in self._at.index("declares").rows(np.concatenate(names)):
             # The words of a macro's source text are those of other macros too; elsewhere macros are expanded.
-            if self._at.visible(other, row):
-                found.add(int(self._vertex_of[other]))
+            vertex = int(self._vertex_of[other])
+            if vertex not in found and self._at.visible(other, row):
+                found.add(vertex)
         for other in self._at.index("declares").rows(macros):
             if int(kinds[other]) == MACRO and (is_macro or self._at.visible(other, row)):
                 found.add(int(self._vertex_of[other]))
@@ -220,7 +220,6 @@ class Graph:
             found.add(int(self._vertex_of[self._at.bases[int(self._at.form_of[row])] + owner]))
         if int(kinds[row]) in TYPES:
             found.update(self._attachments().get(int(self._vertex_of[row]), ()))
-        return found
 
     def _users(self, number: int) -> tuple[frozenset[int], frozenset[int]]:
         """(those that show it, those that have it only in their bodies)"""
@@ -234,8 +233,9 @@ class Graph:
                 if field == "macros" and not macro:
                     continue
                 for user in self._at.index(field).rows(names):
-                    if self._at.visible(row, user):
-                        found.add(int(self._vertex_of[user]))
+                    vertex = int(self._vertex_of[user])
+                    if vertex not in found and self._at.visible(row, user):
+                        found.add(vertex)
             base = self._at.bases[int(self._at.form_of[row])]
             if int(self._at.table["kind"][row]) == Kind.CLASS:
                 owned = np.flatnonzero(form.table["owner"] == local) + base

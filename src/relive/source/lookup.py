@@ -46,6 +46,7 @@ class Lookup:
                 first, _ = self.span[number].get(unit, (place, place))
                 self.span[number][unit] = (first, place)
         self._order_known: dict[tuple[int, int], bool] = {}
+        self._together_known: dict[tuple[int, int], bool] = {}
         self._used: dict[str, NameIndex] = {}
         self._words: dict[int, frozenset[int]] = {}
         self._opened_by: dict[int, list[int]] | None = None
@@ -119,7 +120,13 @@ class Lookup:
         return known
 
     def together(self, row: int, other: int) -> bool:
-        return not self.span[int(self.form_of[row])].keys().isdisjoint(self.span[int(self.form_of[other])])
+        """Whether some unit shows both."""
+        pair = int(self.form_of[row]), int(self.form_of[other])
+        known = self._together_known.get(pair)
+        if known is None:
+            known = not self.span[pair[0]].keys().isdisjoint(self.span[pair[1]])
+            self._together_known[pair] = known
+        return known
 
     def before(self, form: int, other: int) -> bool:
         """Whether, in some unit, part of one form comes before part of another."""
