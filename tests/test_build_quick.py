@@ -348,3 +348,15 @@ def test_debugger_knows_new_and_old_code(tmp_path: Path, shared_cache: Path) -> 
     assert "in work (n=2) at ../src/unit.c:9" in text
     assert "$1 = 4" in text
     assert "(2 locations)" not in text
+
+
+@pytest.mark.parametrize("link", [("-shared",), ("-rdynamic",)])
+def test_new_exported_name_takes_a_linker(link: tuple[str, ...], tmp_path: Path, shared_cache: Path) -> None:
+    before = '#include <stdio.h>\nint work(int n) { puts("w"); return n; }'
+    flags = ("-g", "-O0", "-fPIC")
+    program = small.build(tmp_path / "p", {"main.c": programs.MAIN, "unit.c": before}, flags=flags, link=link)
+    edit(program, unit__c=before + "\nint fresh(int n) { return n; }")
+    assert refused(program, shared_cache, tmp_path / "work") == {"new-export"}
+    hidden = '\n__attribute__((visibility("hidden"))) int fresh(int n) { return n; }'
+    edit(program, unit__c=before + hidden)
+    assert quick(program, shared_cache, tmp_path / "work").status == "applied"

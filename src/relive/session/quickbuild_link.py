@@ -178,12 +178,15 @@ def _link_time_magic(module: FileModule, change: FileChange) -> list[Refusal]:
 def _arrays(atoms: Atoms) -> dict[str, tuple[int, bytes]]:
     """Sections that a program may walk over from `__start_NAME` to `__stop_NAME`: name → size, and the bytes of what
     has no name in it."""
-    flags = atoms.object.sections["flags"]
+    obj = atoms.object
+    (table,) = np.frombuffer(obj.data, "<u2", 1, 62).tolist() if obj.data else (0,)  # e_shstrndx
+    table = table if table != c.SHN_XINDEX else int(obj.sections["link"][0])
+    texts = np.frombuffer(obj.content(table) or b"\0", np.uint8)
+    # By the first letter: a C++ object has ten thousand sections.
+    named = (obj.sections["flags"] & c.SHF_ALLOC != 0) & (texts[obj.sections["name"]] != ord("."))
     result: dict[str, tuple[int, bytes]] = {}
-    for index in ((flags & c.SHF_ALLOC) != 0).nonzero()[0].tolist():
-        name = atoms.object.section_names[index]
-        if name.startswith("."):
-            continue
+    for index in named.nonzero()[0].tolist():
+        name = obj.section_names[index]
         size, content = result.get(name, (0, b""))
         inside = [a for a in (atoms.section == index).nonzero()[0].tolist() if atoms.names[a] is None]
         content += b"".join(atoms.content(a) for a in inside)
@@ -220,8 +223,10 @@ def _new_globals(module: FileModule, change: FileChange, removed: Iterable[bytes
 def _exports(module: FileModule, change: FileChange) -> bool:
     """Whether the file exports names of a unit (shared libraries, -rdynamic)."""
     old = change.comparison.old
-    names = [n for n, atom in old.by_name.items() if old.is_global[atom] and is_strong(old, n)]
-    return any(module.imported_or_exported(name) for name in names) or (not names and not module.is_program)
+    known = [n for n, atom in old.by_name.items() if module.imported_or_exported(n) and old.is_global[atom]]
+    if any(is_strong(old, name) for name in known):
+        return True
+    return not module.is_program and not any(old.is_global[a] and is_strong(old, n) for n, a in old.by_name.items())
 
 
 # --- the rest of the addition -----------------------------------------------------------------------------------------
