@@ -168,6 +168,10 @@ def compare_part(
                 same.add(atom)  # it has another key function or no inline callees here; its source is as it was
             else:
                 changed.append(atom)
+    if not any(
+        kind == Kind.TEXT and name and is_edited(name) for kind, name in zip(part.kind, part.names, strict=True)
+    ):
+        raise Doubt("the compiler left the edited function out")
     return Comparison(old, part, frozenset(same), tuple(changed), (), tuple(resized), tuple(added), (), counterpart)
 
 

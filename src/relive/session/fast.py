@@ -46,11 +46,14 @@ REMEMBERED = 64 << 20
 _TELLTALE = frozenset(
     {b"__COUNTER__", b"__BASE_FILE__", b"__TIMESTAMP__", b"__DATE__", b"__TIME__", b"__INCLUDE_LEVEL__"}
 )
+_LINES = frozenset({b"__LINE__", b"__builtin_LINE", b"source_location"})
 _WORD = re.compile(rb"[A-Za-z_]\w*")
 _NUMBERS_TOO = re.compile(rb"\w+")
 """`F_##n` with 1 for n makes F_1."""
 _ANONYMOUS = re.compile(rb"namespace\s*(?:__attribute__\s*\(\(.*?\)\)\s*)?\{")
-_WARNING = re.compile(r"^(.+?):(\d+):(?:\d+:)? warning: ", re.MULTILINE)
+_WARNING = re.compile(r"^(.+?):(\d+):(?:\d+:)? warning: (.*)$", re.MULTILINE)
+_OF_PARTS = ("[-Wunused-function]", "[-Wredundant-decls]")
+"""Warnings that are about the rest of the unit not being there."""
 _INCLUDE = re.compile(rb"\s*#\s*(?:include|import|embed)")
 _NO_ATTRIBUTE = (b"extern", b"template", b"[[", b"__attribute__", b"__extension__", b"asm")
 
@@ -109,8 +112,8 @@ class Plan:
         if not turns_warnings_into_errors(self.unit.command.arguments):
             return False
         name, lines = self.lines
-        places = (place.groups() for place in _WARNING.finditer(diagnostics))
-        return any(file == name and int(line) in lines for file, line in places)
+        found = (place.groups() for place in _WARNING.finditer(diagnostics))
+        return any(file == name and int(line) in lines and not text.endswith(_OF_PARTS) for file, line, text in found)
 
     def is_edited(self, symbol: bytes) -> bool:
         """Whether a symbol belongs to an edited function: its name is part of it (Itanium ABI: length and name)."""
@@ -231,6 +234,9 @@ class FastWay:
             warm = fresh
             edits = _turned(_certain(find_edits(warm.text, _spelled(warm.text, unit, path), new, old)), new)
         if not edits:
+            _, words = warm.text.macro_closure(_NUMBERS_TOO.findall(new), len(warm.text.data))
+            if words & _LINES:
+                raise Doubt("lines may have moved, and code below mentions its line")
             return Plan(unit, "nothing", None, (), None, {path: new}, lines_moved=True)
         return self._extract(unit, warm, path, edits, new, old, is_new)
 

@@ -43,6 +43,8 @@ def declarations(unit: UnitText, start: int, end: int) -> list[tuple[int, int, b
     inside = (rows["start"] >= start) & (rows["end"] <= end)
     inside &= flags & (Flag.TEMPLATE | Flag.INLINE | Flag.FRIEND | Flag.SYSTEM) == 0
     declared = inside & ((kind == Kind.DECLARATION) | (defined & (flags & Flag.QUALIFIED == 0)))
+    # A visibility of its own must not be contradicted by another declaration.
+    written = {unit.name(i) for i in np.nonzero(inside)[0].tolist() if b"visibility" in unit.text(i)}
     last = int(np.searchsorted(rows["start"], end))
     leave = unit.name(last) if last < len(rows) else b""
     found = []
@@ -50,7 +52,12 @@ def declarations(unit: UnitText, start: int, end: int) -> list[tuple[int, int, b
         name = unit.name(i)
         holder = int(parent[i])
         in_class = holder >= 0 and kind[holder] == Kind.CLASS
-        if not name or name == leave or (unit.name(holder) + b"::" + name if in_class else name) not in names:
+        if (
+            not name
+            or name == leave
+            or name in written
+            or (unit.name(holder) + b"::" + name if in_class else name) not in names
+        ):
             continue
         text, at = unit.text(i), int(rows["start"][i])
         if text.startswith(_NO_ATTRIBUTE) or b"(" not in text:
