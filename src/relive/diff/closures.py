@@ -56,10 +56,11 @@ class Lambdas:
     """Functions in which stored closures may keep their old body."""
 
 
-def match_lambdas(old: Atoms, new: Atoms, changed_captures: set[bytes]) -> Lambdas:
+def match_lambdas(old: Atoms, new: Atoms, changed_captures: set[bytes], *, partial: bool = False) -> Lambdas:
     """Matches the lambdas that only this unit knows. `changed_captures`: symbols of operator() in `new` whose closure
-    type has another layout than the one of that name in `old`: such a lambda is new."""
-    suspects = _suspects(old, new, changed_captures)
+    type has another layout than the one of that name in `old`: such a lambda is new. `partial`: `new` has only some
+    functions of the unit."""
+    suspects = _suspects(old, new, changed_captures, partial)
     if not suspects:
         return Lambdas({}, ())
     before, after = _groups(old, suspects), _groups(new, suspects)
@@ -81,7 +82,7 @@ def match_lambdas(old: Atoms, new: Atoms, changed_captures: set[bytes]) -> Lambd
     return Lambdas(renames, tuple(told))
 
 
-def _suspects(old: Atoms, new: Atoms, changed_captures: set[bytes]) -> set[Group]:
+def _suspects(old: Atoms, new: Atoms, changed_captures: set[bytes], partial: bool) -> set[Group]:
     """The groups in which anything differs. In all others each lambda is matched with the one of its own number: it has
     the same names and bodies."""
     told = set(changed_captures)
@@ -92,7 +93,7 @@ def _suspects(old: Atoms, new: Atoms, changed_captures: set[bytes]) -> set[Group
     same = np.zeros(len(rows), bool)
     atoms, before = rows["atom"][known], before[known]
     same[known] = ~old.is_global[before] & (old.label[before] == new.label[atoms]) & equal_code(old, before, new, atoms)
-    others = _of_lambdas(old)
+    others = _of_lambdas(old)[: 0 if partial else None]
     after = new.named(others["id"])
     left = (after < 0) | new.is_global[after]
     for number in [*rows["id"][~same].tolist(), *others["id"][left].tolist()]:

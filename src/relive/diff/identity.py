@@ -13,7 +13,7 @@ Result: a renaming of the new object's local symbols into the names of the old o
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,9 +44,9 @@ def local_variables(obj: ElfObject) -> dict[tuple[int, int], bytes]:
     return {(int(obj.symbol_sections[i]), int(obj.symbols["value"][i])): obj.symbol_names[i] for i in rows}
 
 
-def has_numbered(obj: ElfObject) -> bool:
-    """Whether an object has local variables whose names are numbered."""
-    return any(_NUMBERED.match(name) for name in local_variables(obj).values())
+def has_numbered(obj: ElfObject, counts: Callable[[bytes], bool] = lambda _: True) -> bool:
+    """Whether an object has local variables whose names are numbered, and that count."""
+    return any(_NUMBERED.match(name) and counts(name) for name in local_variables(obj).values())
 
 
 def rename_statics(

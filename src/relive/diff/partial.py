@@ -103,9 +103,10 @@ def _relaxed(obj: ElfObject, near: set[int], internal: set[int]) -> bytes:
     return bytes(data)
 
 
-def has_lambdas(obj: ElfObject) -> bool:
-    """Whether an object has the body of a lambda (Itanium ABI: `Ul…E_`; clang's internal ones: `$_0`)."""
-    return any(name.startswith(b"_ZZ") and (b"Ul" in name or b"$_" in name) for name in obj.symbol_names)
+def has_lambdas(obj: ElfObject, is_edited: Callable[[bytes], bool]) -> bool:
+    """Whether an edited function has lambdas (Itanium ABI: `Ul…E_`; clang's internal ones: `$_0`)."""
+    lambdas = (name for name in obj.symbol_names if name.startswith(b"_ZZ") and (b"Ul" in name or b"$_" in name))
+    return any(is_edited(name) for name in lambdas)
 
 
 def compare_part(

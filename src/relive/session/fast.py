@@ -340,6 +340,11 @@ class FastWay:
             del self._wanted[key]
         return False
 
+    @property
+    def waiting(self) -> int:
+        """Units that have idle work left."""
+        return len(self._wanted)
+
     def is_warm(self, key: str) -> bool:
         """Whether the next save in a unit finds a skeleton."""
         warm = self._warm.get(key)

@@ -406,9 +406,9 @@ class Engine:
                 direct=not is_pic(unit.command.arguments),
             )
             verdict = Verdict()
-            typed = has_numbered(obj) or has_lambdas(obj)
+            typed = has_numbered(obj, plan.is_edited) or has_lambdas(obj, plan.is_edited)
             if typed:
-                atoms = self._types.atoms(baseline.atoms, obj, self._interner, verdict, unit.source)
+                atoms = self._types.atoms(baseline.atoms, obj, self._interner, verdict, unit.source, partial=True)
             else:
                 atoms = Atoms(obj, self._interner)
             numbered = unit.language == "c"
@@ -655,6 +655,7 @@ class Engine:
         """Generation, modules, memory, and the last refusals."""
         status = report.status(self._number, self._modules, self._generations, self._last)
         status["unverified"] = len(self._unverified)
+        status["warming"] = self.fast.waiting if self.fast is not None else 0
         return status | ({"fast": self.fast.status()} if self.fast is not None else {})
 
     def explain(self, what: str | None) -> str:

@@ -105,15 +105,18 @@ class TypeCheck:
 
     # --- identities ----------------------------------------------------------------------------------------------
 
-    def atoms(self, old: Atoms, obj: ElfObject, interner: Interner, verdict: Verdict, source: str) -> Atoms:
-        """The atoms of a new object under the names of the old one where the compiler numbered them anew."""
+    def atoms(
+        self, old: Atoms, obj: ElfObject, interner: Interner, verdict: Verdict, source: str, *, partial: bool = False
+    ) -> Atoms:
+        """The atoms of a new object under the names of the old one where the compiler numbered them anew. `partial`:
+        it has only some functions of the unit."""
         self.prefetch(obj)
         new = Atoms(obj, interner)
         try:
             renames = self._static_renames(old, obj, verdict, source)
             if renames:
                 new = Atoms(obj, interner, renames)
-            lambdas = match_lambdas(old, new, self._changed_captures(old.object, obj))
+            lambdas = match_lambdas(old, new, self._changed_captures(old.object, obj), partial=partial)
         except FormatError:
             return new  # debug information that cannot be read: `check` refuses
         if lambdas.renames:
