@@ -301,6 +301,20 @@ These are applied, and have no effect that can be seen. relive says so in a note
 - `compile_commands.json` (CMake: `-DCMAKE_EXPORT_COMPILE_COMMANDS=ON`, Meson: always, make: `bear -- make`).
 - The program was built from these sources by these commands, without `-flto`. `-g` is recommended, not needed.
 
+## Where the whole unit is compiled
+
+An edit of function bodies compiles those functions alone, which takes a few hundredths of a second; everything else
+compiles the unit, as a build would. `relive explain` says which way was taken and why, `relive status --json` counts.
+The whole unit is compiled for: anything edited outside of function bodies (declarations, macros, new functions);
+several functions in one save; templates, `constexpr`, `auto` results, always_inline; optimised units; a function that
+shares a line with another, or whose braces come from a macro (`TEST(x) {`); new statics of a C function; bodies that
+mention `__COUNTER__`, `__DATE__` and the like; clang: members defined inside their class.
+
+Each unit is then compiled whole in idle time. What must be the same is the meaning: bytes and references, or where the
+compiler does otherwise because it saw no callee's body, the same references in the same order. If not, relive says
+`fast way differs` and applies the whole unit. Functions below an edit that moved their lines and that mention them
+(`assert`) follow at that moment, too. `--no-fast-path` compiles whole units always.
+
 ## Refusals
 
 Each with the edit, the reason, the way round.
