@@ -1,4 +1,5 @@
 // case: anonymous namespaces with the same names in two units; the second member of a struct in one (addend)
+// expect@clang-O2: applied|refused:variable-resized|refused:variable-reduced
 // also: gcc-O2
 #include "case.h"
 

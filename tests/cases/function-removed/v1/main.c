@@ -1,4 +1,5 @@
-// case: a function is gone from the source, but a pointer that v1 stored still calls it
+// case: a function is gone from the source, but a pointer that v1 stored still calls it (at -O2 v2 is compiled without the variable: nobody assigns it)
+// never: gcc-O2 clang-O2
 // undone: kept=10,12
 // also: clang-O0
 // then: kept=5,6,7,8
