@@ -148,6 +148,35 @@ def test_what_goes_the_sure_way(tmp_path: Path) -> None:
         assert status["whole_because"], status
 
 
+def test_a_pragma_in_force(tmp_path: Path) -> None:
+    """What a precompiled header forgets is no part of it: the function is compiled with its unit."""
+    source = (
+        NAP + '#pragma GCC push_options\n#pragma GCC optimize("O2")\n#pragma GCC pop_options\nvolatile int seen;\n%s'
+    )
+    source += "int step(void) {\nreturn %d; }\nint main(void) { for (;;) { seen = step(); nap(); } }\n"
+    with session(tmp_path, {"main.c": source % ("", 1)}, "-O0") as one:
+        one.becomes("seen", 1)
+        assert one.save({"main.c": source % ("", 2)}).compiled == "functions"
+        assert one.save({"main.c": source % ('#pragma GCC optimize("O1")\n', 2)}).compiled == "unit"
+        result = one.save({"main.c": source % ('#pragma GCC optimize("O1")\n', 3)})
+        assert (result.status, result.compiled) == ("applied", "unit"), result
+        assert "pragma" in one.engine.explain(None)
+        one.becomes("seen", 3)
+
+
+def test_a_static_with_another_initialiser(tmp_path: Path) -> None:
+    """The live value stays, and that is said."""
+    source = NAP + "volatile int seen;\nint step(void) {\nstatic int kept = %d; return ++kept > 100 ? %d : 0; }\n"
+    source += "int main(void) { for (;;) { seen = step(); nap(); } }\n"
+    with session(tmp_path, {"main.c": source % (100, 7)}, "-O0") as one:
+        one.becomes("seen", 7)
+        result = one.save({"main.c": source % (5, 8)})
+        assert (result.status, result.compiled) == ("applied", "functions"), (result, one.engine.explain(None))
+        assert any("live value stays" in note for note in result.notes), result.notes
+        one.becomes("seen", 8)
+        _verified(one)
+
+
 def test_lines_that_moved(tmp_path: Path) -> None:
     """Functions further down that mention their own line are put right in idle time, without alarm."""
     source = NAP + (

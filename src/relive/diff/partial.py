@@ -123,6 +123,7 @@ def compare_part(
     function's statics over the unit (C). Raises Doubt."""
     same: set[int] = set()
     changed: list[int] = []
+    reinitialised: list[int] = []
     resized: list[int] = []
     added: list[int] = []
     counterpart: dict[int, int] = {}
@@ -154,6 +155,8 @@ def compare_part(
             # What the text before the functions defines is bound to what lives; only the edit may resize its own.
             if part.size(atom) != old.size(before) and is_edited(name):
                 resized.append(atom)
+            elif is_edited(name) and part.content(atom).rstrip(b"\0") != old.content(before).rstrip(b"\0"):
+                reinitialised.append(atom)
             else:
                 same.add(atom)
         elif is_initialiser(name):
@@ -173,7 +176,9 @@ def compare_part(
         kind == Kind.TEXT and name and is_edited(name) for kind, name in zip(part.kind, part.names, strict=True)
     ):
         raise Doubt("the compiler left the edited function out")
-    return Comparison(old, part, frozenset(same), tuple(changed), (), tuple(resized), tuple(added), (), counterpart)
+    return Comparison(
+        old, part, frozenset(same), tuple(changed), tuple(reinitialised), tuple(resized), tuple(added), (), counterpart
+    )
 
 
 def _check_added(part: Atoms, atom: int, name: bytes, is_edited: Callable[[bytes], bool], numbered: bool) -> None:

@@ -33,7 +33,7 @@ from relive.host.skeletons import SkeletonStore
 from relive.source.edit import BodyEdit, find_edits, makes_types
 from relive.source.edit import Doubt as SourceDoubt
 from relive.source.library import Scanner
-from relive.source.model import Flag, Kind
+from relive.source.model import PRAGMA, Flag, Kind
 from relive.source.unit import UnitText
 
 WARM_UNITS = 12
@@ -51,6 +51,12 @@ _WORD = re.compile(rb"[A-Za-z_]\w*")
 _NUMBERS_TOO = re.compile(rb"\w+")
 """`F_##n` with 1 for n makes F_1."""
 _ANONYMOUS = re.compile(rb"namespace\s*(?:__attribute__\s*\(\(.*?\)\)\s*)?\{")
+_WHOLE_ONLY = ("--coverage", "-fprofile-", "-ftest-coverage", "-fmodules", "-fcoverage-mapping")
+_PRAGMA = re.compile(
+    rb"#\s*pragma\s+(?:(?:GCC|clang)\s+(?P<push>push_options)|(?:GCC|clang)\s+(?P<pop>pop_options)"
+    rb"|(?P<sets>GCC\s+(?:optimize|target|reset_options)|clang\s+(?:optimize|attribute)|STDC|float_control"
+    rb"|scalar_storage_order|fenv_access))"
+)
 _WARNING = re.compile(r"^(.+?):(\d+):(?:\d+:)? warning: (.*)$", re.MULTILINE)
 _OF_PARTS = ("[-Wunused-function]", "[-Wredundant-decls]")
 """Warnings that are about the rest of the unit not being there."""
@@ -212,6 +218,8 @@ class FastWay:
             raise Doubt("optimised: its functions are inlined into each other")
         if unit.language not in ("c", "c++"):
             raise Doubt(f"{os.path.basename(unit.source)} is neither C nor C++")
+        if unit.command.arguments and any(word.startswith(_WHOLE_ONLY) for word in unit.command.arguments):
+            raise Doubt("it is compiled for coverage or as a module")
         if unit.key in self._unsure:
             raise Doubt("what runs is not known from its source")
         files = [path for path in files if path in self._project.inputs_of(unit.key)]
@@ -284,6 +292,8 @@ class FastWay:
         telltale = sorted(words & _TELLTALE)
         if telltale:
             raise Doubt(f"{shown} uses {telltale[0].decode()}")
+        if _has_pragma_in_force(text, start):
+            raise Doubt(f"a #pragma before {shown} changes how it is compiled")
         opening, closing = text.opening(outer), text.closing(outer)
         end = start, unit.language == "c++" and makes_types(source)
         skeleton, before, tier = self._skeleton(warm, end)
@@ -502,6 +512,21 @@ def _used(flags: int, opening: bytes, source: bytes) -> bytes:
     if not hidden or source.lstrip().startswith(_NO_ATTRIBUTE):
         return b""
     return b"__attribute__((used))"
+
+
+def _has_pragma_in_force(text: UnitText, start: int) -> bool:
+    """Whether a pragma before a place still has a say in how code is compiled there: precompiled headers forget it."""
+    rows = text.directives
+    rows = rows[(rows["kind"] == PRAGMA) & (rows["start"] < start)]
+    depth = 0
+    for first, last in zip(rows["start"].tolist(), rows["end"].tolist(), strict=True):
+        found = _PRAGMA.match(text.data, first, last)
+        if found is None:
+            continue
+        depth += bool(found["push"]) - bool(found["pop"])
+        if found["sets"] and not depth:
+            return True
+    return depth > 0
 
 
 def _is_shared(unit: Unit, flags: int, opening: bytes, in_class: bool) -> bool:
