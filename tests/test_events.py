@@ -59,9 +59,11 @@ def test_the_schema_has_every_field_of_every_event() -> None:
 
 def test_the_page_names_every_event_and_field() -> None:
     page = (DOCS / "events.md").read_text()
-    for cls in (*get_args(Event), Refusal, Timings):
+    for cls in (*get_args(Event), Timings):
         for field in fields(cls):
             assert f"`{field.name}`" in page, f"docs/events.md says nothing of {cls.__name__}.{field.name}"
+    for name in Refusal.__slots__:
+        assert f"`{name}`" in page, f"docs/events.md says nothing of Refusal.{name}"
 
 
 def test_the_pages_examples_are_events() -> None:

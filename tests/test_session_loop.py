@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -367,7 +367,7 @@ def test_status_tells_queue_and_refusals_until_they_are_mended() -> None:
     separately(bench, saved("/p/a.c"), saved("/p/a.c"))
     bench.run()
     first, second = (answer.result for answer in bench.answers if isinstance(answer, Answer))
-    assert first["refused"] == [asdict(REFUSAL)]
+    assert first["refused"] == [REFUSAL.as_dict()]
     assert second["refused"] == []
 
 

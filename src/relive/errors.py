@@ -4,23 +4,40 @@ made live is an answer and not a failure. Imports nothing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why one thing cannot be made live. All refusals of a change are collected and shown at once."""
+    """Why one thing cannot be made live. All refusals of a change are collected and shown at once.
 
-    code: str
-    """Stable kebab-case name, e.g. ``variable-resized``; documented in docs/limitations.md."""
-    subject: str
-    """What it is about: a qualified name or a file."""
-    reason: str
-    """One sentence: why."""
-    hint: str
-    """One sentence: what the user can do."""
-    file: str = ""
-    line: int = 0
+    A value, never changed after it was made. It is written out because `dataclasses` takes 6 ms to import, and this
+    module is what a program waits for that is started by `relive run`."""
+
+    __slots__ = ("code", "file", "hint", "line", "reason", "subject")
+
+    def __init__(self, code: str, subject: str, reason: str, hint: str, file: str = "", line: int = 0) -> None:
+        self.code = code
+        """Stable kebab-case name, e.g. ``variable-resized``; documented in docs/limitations.md."""
+        self.subject = subject
+        """What it is about: a qualified name or a file."""
+        self.reason = reason
+        """One sentence: why."""
+        self.hint = hint
+        """One sentence: what the user can do."""
+        self.file = file
+        self.line = line
+
+    def as_dict(self) -> dict[str, str | int]:
+        """As it is in a `reload` event."""
+        names = ("code", "subject", "reason", "hint", "file", "line")
+        return {name: getattr(self, name) for name in names}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Refusal) and self.as_dict() == other.as_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.code, self.subject, self.reason, self.file, self.line))
+
+    def __repr__(self) -> str:
+        return f"Refusal({', '.join(f'{name}={value!r}' for name, value in self.as_dict().items())})"
 
 
 class ReliveError(Exception):

@@ -107,5 +107,7 @@ Event = Ready | Change | Reload | Crash | Notice | Exit
 def to_json(event: Event) -> str:
     """One line of JSON, ``"event"`` first and ``"t"`` second; times rounded to a microsecond."""
     fields = asdict(event)
+    if isinstance(event, Reload):
+        fields["refusals"] = [refusal.as_dict() for refusal in event.refusals]
     head = {"event": fields.pop("event"), "t": round(fields.pop("t"), 6)}
     return json.dumps(head | fields, ensure_ascii=False, separators=(", ", ": "))

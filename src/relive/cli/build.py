@@ -80,7 +80,7 @@ def _not_possible(program: Path, error: FormatError) -> Built:
 def _finish(arguments: argparse.Namespace, chosen: Config, project: Project, program: Path, built: Built) -> int:
     from relive.session import quickbuild_fallback
 
-    record: dict[str, object] = asdict(built)
+    record: dict[str, object] = asdict(built) | {"refusals": [refusal.as_dict() for refusal in built.refusals]}
     code = {"applied": 0, "unchanged": 3, "failed": 1, "refused": 4}[built.status]
     if not arguments.json:
         _tell(arguments, built)

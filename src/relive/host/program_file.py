@@ -5,8 +5,7 @@ Only program headers and the dynamic section are read (gABI chapter 5): this sta
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from relive.errors import TargetError
 
@@ -18,8 +17,7 @@ _FIRST_IN_LINE = ("libasan.so", "libhwasan.so", "libtsan.so", "libclang_rt.asan"
 """Sanitizers that refuse to run unless they are the first library."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramFile:
+class ProgramFile(NamedTuple):
     """An executable. For a script, whose interpreter will be loaded, nothing is known."""
 
     path: str

@@ -21,7 +21,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from relive.errors import ReliveError, TargetError
@@ -184,6 +183,8 @@ class Host:
         again: bool,
     ) -> Loop:
         """Steps 3 and 4. `ReliveError`: why there can be no reloads."""
+        from dataclasses import replace
+
         from relive.events import Notice, Ready
         from relive.host.compiler import CompilePool
         from relive.host.project import Project

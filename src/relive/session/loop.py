@@ -24,7 +24,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Protocol
 
 from relive.errors import BuildError, ReliveError, TargetGone, UsageError
@@ -404,7 +404,7 @@ class Loop:
         return status | {
             "watching": True,
             "queued": sorted(self._pending),
-            "refused": [asdict(refusal) for refusal in (refused.refusals if refused else ())],
+            "refused": [refusal.as_dict() for refusal in (refused.refusals if refused else ())],
             "message": refused.message if refused else "",
         }
 
