@@ -100,7 +100,17 @@ def test_what_is_no_program(tmp_path: Path, content: bytes) -> None:
 
 def test_the_machine_has_every_check() -> None:
     found = levels(list(checks.machine()))
-    assert found.keys() == {"machine", "compiler", "ptrace", "membarrier", "cache", "runtime", "inotify", "debugger"}
+    assert found.keys() == {
+        "machine",
+        "compiler",
+        "ptrace",
+        "membarrier",
+        "cache",
+        "runtime",
+        "skeletons",
+        "inotify",
+        "debugger",
+    }
 
 
 @pytest.mark.parametrize(("watches", "level"), [("100", "hint"), ("200000", "fine")])

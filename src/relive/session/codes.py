@@ -10,6 +10,8 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
+from relive.session.quickbuild_codes import QUICK_BUILD
+
 
 @dataclass(frozen=True, slots=True)
 class Code:
@@ -253,6 +255,7 @@ _ALL = (
         "It cannot be made bigger where it is, and a second one elsewhere would split the state in two.",
         "Give the bigger variable a new name and copy what is worth keeping, or restart the program.",
     ),
+    *(Code(*entry) for entry in QUICK_BUILD),
 )
 
 CODES = {code.name: code for code in _ALL}
