@@ -130,6 +130,23 @@ def test_two_fast_reloads_before_verification(tmp_path: Path, compiler: str) -> 
         _verified(one)
 
 
+def test_undo_of_fast_reloads_that_were_moved_to_disk(tmp_path: Path) -> None:
+    """Each generation comes back, and what the whole unit is compared with then is what runs."""
+    with session(tmp_path, {"main.c": _c(), "shared.h": C_HEADER % 1}, "-O0") as one:
+        for extra in (100, 200, 300):
+            assert one.save({"main.c": _c(extra=str(extra))}).compiled == "functions"
+            if extra == 200:
+                _verified(one)
+        _verified(one)
+        one.becomes("seen", 325)
+        for extra in (200, 100):
+            one.engine.undo()
+            one.becomes("seen", 25 + extra)
+        assert one.save({"main.c": _c(extra="100")}).status == "unchanged"
+        assert one.save({"main.c": _c(extra="0")}).status == "applied"
+        one.becomes("seen", 25)
+
+
 def test_what_goes_the_sure_way(tmp_path: Path) -> None:
     """A macro, a new variable, a signature, several functions; and `explain` says why."""
     edits = {

@@ -6,7 +6,9 @@ code in the module must be the object's code. After a reload the baseline is our
 
 from __future__ import annotations
 
+import itertools
 import os
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +18,7 @@ import numpy as np
 from relive.build.units import Unit
 from relive.diff.atoms import Atoms, Interner
 from relive.diff.locate import Location, locate
-from relive.diff.partial import Newer, internal_spellings
+from relive.diff.partial import Newer, internal_spellings, with_internal_names
 from relive.elf import constants as c
 from relive.elf.object import ElfObject
 from relive.errors import FormatError, Refusal
@@ -72,9 +74,18 @@ class Spilled:
     """A former baseline, kept on disk until somebody undoes that far."""
 
     unit: Unit
+    object: SpilledObject
+    newer: Mapping[bytes, tuple[SpilledObject, int]]
+    """See `Baseline.newer`: object and atom."""
+    residences: list[Residence]
+
+
+@dataclass(frozen=True, slots=True)
+class SpilledObject:
+    """The file of an object, and its renames (see `Atoms`)."""
+
     path: Path
     renames: Mapping[bytes, bytes]
-    residences: list[Residence]
 
 
 Kept = Baseline | Spilled | None
@@ -104,6 +115,8 @@ class Baselines:
         self._copied: set[str] = set()
         self._seen: set[str] = set()
         self._wanted: dict[str, frozenset[bytes]] = {}
+        self._spilled: weakref.WeakKeyDictionary[Atoms, SpilledObject] = weakref.WeakKeyDictionary()
+        self._numbers = itertools.count(1)
         self.shared: dict[bytes, Newer] = {}
         """Inline functions that were compiled alone, for whichever units have them."""
 
@@ -212,14 +225,24 @@ class Baselines:
         there was nothing to move."""
         found = False
         for key, baseline in saved.items():
-            if not isinstance(baseline, Baseline) or baseline.newer:
+            if not isinstance(baseline, Baseline):
                 continue
             found = True
-            self._store.mkdir(parents=True, exist_ok=True)
-            path = self._store / f"{key}-{number}"
-            path.write_bytes(baseline.atoms.object.data)
-            saved[key] = Spilled(baseline.unit, path, dict(baseline.atoms.renames), baseline.residences)
+            stem = f"{key}-{number}"
+            newer = {name: (self._spill(code.atoms, stem), code.atom) for name, code in baseline.newer.items()}
+            whole = self._spill(baseline.atoms, stem)
+            saved[key] = Spilled(baseline.unit, whole, newer, baseline.residences)
         return found
+
+    def _spill(self, atoms: Atoms, stem: str) -> SpilledObject:
+        """One file for each object, whatever number of generations has it."""
+        known = self._spilled.get(atoms)
+        if known is None:
+            self._store.mkdir(parents=True, exist_ok=True)
+            path = self._store / f"{stem}-{next(self._numbers)}"
+            path.write_bytes(atoms.object.data)
+            known = self._spilled[atoms] = SpilledObject(path, dict(atoms.renames))
+        return known
 
     def restore(self, saved: dict[str, Kept]) -> None:
         """Makes former baselines the present ones."""
@@ -227,10 +250,22 @@ class Baselines:
             if kept is None:
                 self._known.pop(key, None)
             elif isinstance(kept, Spilled):
-                obj = ElfObject.parse(kept.path.read_bytes(), kept.unit.source)
-                self._known[key] = Baseline(kept.unit, Atoms(obj, self._interner, kept.renames), kept.residences)
+                obj = ElfObject.parse(kept.object.path.read_bytes(), kept.unit.source)
+                whole = Atoms(obj, self._interner, kept.object.renames)
+                self._known[key] = Baseline(kept.unit, whole, kept.residences, newer=self._newer(kept, whole))
             else:
                 self._known[key] = kept
+
+    def _newer(self, kept: Spilled, whole: Atoms) -> dict[bytes, Newer]:
+        """The parts of a former baseline, read again; their code was made direct before they were written."""
+        spellings = internal_spellings(whole) if kept.newer else {}
+        parts: dict[Path, Atoms] = {}
+        for spilled, _ in kept.newer.values():
+            if spilled.path not in parts:
+                obj = ElfObject.parse(spilled.path.read_bytes(), kept.unit.source)
+                obj = with_internal_names(obj, spellings, whole, direct=False)
+                parts[spilled.path] = Atoms(obj, self._interner, spilled.renames)
+        return {name: Newer(parts[spilled.path], atom) for name, (spilled, atom) in kept.newer.items()}
 
     def _copy(self, unit: Unit) -> bytes | None:
         try:
