@@ -247,7 +247,7 @@ def run() -> None:
     note = (
         f"Milliseconds, medians of {ROUNDS} (build + restart: {BASE_ROUNDS}). *save → new code*: from before the write "
         "to the first answer of the new code, seen from outside; teeworlds and chocolate-doom answer 50 and 35 times a "
-        "second. detect … apply and their sum: relive's own `timings_ms`. *compiler alone*: the unit's own command, "
+        "second. detect … apply and their sum: relive's own `timings_ms`. *compiler alone*: the whole unit's command, "
         "run bare in the same minutes. *build + restart*: save, make or ninja, start, first answer."
     )
     page.write("Save to live", page.table(head, rows) + "\n\n" + note)
@@ -259,7 +259,7 @@ def _row(subject: Subject, scenario: Scenario, result: Result) -> list[str]:
         *(subject.name, scenario.name, str(result.units), f"**{result.seen:.0f}**"),
         *(f"{result.steps[step]:.1f}" for step in STEPS),
         "" if alone is None else f"{alone:.0f}",
-        f"{result.seen - (result.steps['compile'] if alone is None else alone):.0f}",
+        f"{result.seen - result.steps['compile']:.0f}",
         *(f"{result.pause:.0f}", f"{result.restart:.0f}", f"{result.restart / result.seen:.1f}×"),
     ]
 
