@@ -5,8 +5,6 @@ The program asserts its own invariants while it runs and tells on request; see `
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
