@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,25 @@ def test_a_static_with_another_initialiser(tmp_path: Path) -> None:
         assert (result.status, result.compiled) == ("applied", "functions"), (result, one.engine.explain(None))
         assert any("live value stays" in note for note in result.notes), result.notes
         one.becomes("seen", 8)
+        _verified(one)
+
+
+def test_another_command(tmp_path: Path) -> None:
+    """compile_commands.json changed: the unit is compiled whole with what it says now, edited or not."""
+    source = NAP + "volatile int seen;\nint step(void) {\nreturn N + %d; }\n"
+    source += "int main(void) { for (;;) { seen = step(); nap(); } }\n"
+    with session(tmp_path, {"main.c": source % 1}, "-O0", "-DN=10") as one:
+        one.becomes("seen", 11)
+        for number, text in ((20, source % 1), (30, source % 2)):
+            database = Path(one.project.database)
+            database.write_text(re.sub(r"-DN=\d+", f"-DN={number}", database.read_text()))
+            one.project.refresh_database()
+            result = one.save({"main.c": text})
+            assert (result.status, result.compiled) == ("applied", "unit"), (result, one.engine.explain(None))
+            one.becomes("seen", number + (1 if number == 20 else 2))
+        result = one.save({"main.c": source % 3})
+        assert (result.status, result.compiled) == ("applied", "functions"), (result, one.engine.explain(None))
+        one.becomes("seen", 33)
         _verified(one)
 
 

@@ -153,6 +153,8 @@ class FastWay:
         self._extra = tuple(extra_flags)
         self._running: dict[str, bytes] = {}
         """Project file → the text of which the program runs."""
+        self._commands: dict[str, tuple[str, ...]] = {}
+        """Unit → the command by which what runs was compiled."""
         self._unsure: set[str] = set()
         """Units whose running state is not that of `_running`: edited before the start, undone, …"""
         self._warm: OrderedDict[str, Warm] = OrderedDict()
@@ -169,6 +171,7 @@ class FastWay:
     def remember(self, units: Sequence[Unit], stale: Iterable[Unit]) -> None:
         """Reads the project's files as they are at the start; `stale` units were edited after they were built."""
         self._unsure |= {unit.key for unit in stale}
+        self._commands = {unit.key: tuple(unit.command.arguments) for unit in units}
         read = 0
         for path in (*(unit.source for unit in units), *sorted(self._project.inputs())):
             if path in self._running or read > REMEMBERED:
@@ -191,6 +194,7 @@ class FastWay:
         for unit in units:
             self.taken["unit"] += 1
             self._unsure.discard(unit.key)
+            self._commands[unit.key] = tuple(unit.command.arguments)
             self._wanted.setdefault(unit.key, None)
 
     def applied(self, plans: Iterable[Plan]) -> None:
@@ -220,6 +224,8 @@ class FastWay:
             raise Doubt(f"{os.path.basename(unit.source)} is neither C nor C++")
         if unit.command.arguments and any(word.startswith(_WHOLE_ONLY) for word in unit.command.arguments):
             raise Doubt("it is compiled for coverage or as a module")
+        if self._commands.get(unit.key) != tuple(unit.command.arguments):
+            raise Doubt("its command is another one")
         if unit.key in self._unsure:
             raise Doubt("what runs is not known from its source")
         files = [path for path in files if path in self._project.inputs_of(unit.key)]
@@ -229,6 +235,8 @@ class FastWay:
         old, new = self._running.get(path), _read(path)
         if old is None or new is None:
             raise Doubt(f"{os.path.basename(path)} was not known before")
+        if old == new:
+            raise Doubt("no file of it was edited")
         warm = self._warm.get(unit.key)
         if warm is not None and warm.raw.get(path) == old and not self._moved(warm, path):
             is_new = False
