@@ -1,5 +1,6 @@
 // case: a refused edit, mended by the next save: the whole of both edits is applied, the state of v1 goes on
 // expect: refused applied
+// expect@clang-O2: applied|refused applied|unchanged
 // also: gcc-O2
 #include "case.h"
 
