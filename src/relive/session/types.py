@@ -10,6 +10,7 @@ and a change of their number is refused."""
 from __future__ import annotations
 
 import os
+import re
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -48,6 +49,9 @@ class _Coming:
 
     info: Future[DebugInfo | None]
     functions: Future[None]
+
+
+_PART = re.compile(rb"\.\d+$")
 
 
 class TypeCheck:
@@ -310,9 +314,9 @@ def _reduced(comparison: Comparison, before: DebugInfo, after: DebugInfo) -> lis
     was_meant, is_meant = _meanings(old, before), _meanings(new, after)
     doubtful = {name for name, how in (*was_meant.items(), *is_meant.items()) if how is None}
     doubtful |= {name for name, how in is_meant.items() if was_meant.get(name, how) != how}
+    found = _split_or_joined(comparison, before, after)
     if not doubtful:
-        return []
-    found: set[bytes] = set()
+        return sorted(found)
     for atom in comparison.changed:
         was = comparison.counterpart.get(atom)
         if was is None or new.kind[atom] != Kind.TEXT:
@@ -323,6 +327,18 @@ def _reduced(comparison: Comparison, before: DebugInfo, after: DebugInfo) -> lis
             targets = (int(atoms.target[row]) for row in atoms.row_range(function) if atoms.row_is_local[row])
             found |= {name for t in targets if t >= 0 and (name := atoms.names[t]) is not None and name in doubtful}
     return sorted(found)
+
+
+def _split_or_joined(comparison: Comparison, before: DebugInfo, after: DebugInfo) -> set[bytes]:
+    """Statics of which clang kept a part (`store.1`) in one of the objects and the whole (`store`) in the other: what
+    lives in the part would be lost."""
+    if not any("clang" in unit.producer for info in (before, after) for unit in info.units):
+        return set()
+    old, new = comparison.old, comparison.new
+    fresh = {n for a in comparison.added if new.kind[a] in (Kind.DATA, Kind.TLS) and (n := new.names[a]) is not None}
+    gone = {n for n in comparison.removed if old.kind[old.by_name[n]] in (Kind.DATA, Kind.TLS)}
+    wholes = {_PART.sub(b"", name) for name in gone if _PART.search(name)} & fresh
+    return wholes | ({_PART.sub(b"", name) for name in fresh if _PART.search(name)} & gone)
 
 
 def _meanings(atoms: Atoms, info: DebugInfo) -> dict[bytes, int | None]:

@@ -1,4 +1,5 @@
 // case: calls that the compiler itself makes up (memcpy, memset, strlen as IFUNCs) for big structs and loops
+// expect@clang-O2: applied|refused:variable-reduced
 // also: gcc-O2
 #include "case.h"
 

@@ -1,4 +1,5 @@
 // case: dynamic_cast and typeid on live objects from new code, and a class that is new
+// expect@clang-O2: applied|refused:variable-reduced
 // also: gcc-O2
 #include "case.h"
 #include <typeinfo>

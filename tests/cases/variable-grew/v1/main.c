@@ -1,5 +1,6 @@
 // case: a static array grows: refused
 // expect: refused:variable-resized
+// expect@clang-O2: refused:variable-resized|refused:variable-reduced
 // also: clang-O0
 #include "case.h"
 
