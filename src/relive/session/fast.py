@@ -236,7 +236,7 @@ class FastWay:
         if old is None or new is None:
             raise Doubt(f"{os.path.basename(path)} was not known before")
         if old == new:
-            raise Doubt("no file of it was edited")
+            return Plan(unit, "nothing", None, (), None, {path: new}, lines_moved=False)
         warm = self._warm.get(unit.key)
         if warm is not None and warm.raw.get(path) == old and not self._moved(warm, path):
             is_new = False
