@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from relive import source
-from relive.build.parts import is_pic
 from relive.build.units import Unit
 from relive.diff import library
 from relive.diff.atoms import Atoms, Interner
-from relive.diff.compare import Comparison, compare, everything_changed
-from relive.diff.identity import has_numbered
-from relive.diff.partial import Doubt, Newer, compare_part, has_lambdas, with_internal_names, with_newer
+from relive.diff.compare import compare, everything_changed
+from relive.diff.partial import Doubt, with_newer
 from relive.elf.object import ElfObject
 from relive.errors import FormatError, Refusal, RefusedError
 from relive.events import Event, Notice, Reload, Status, Timings
@@ -48,6 +46,7 @@ from relive.session.fast import FastWay, Plan
 from relive.session.generations import Generation, reversed_code, reversed_rewrites, reversed_stores
 from relive.session.linking import OUR_FLAGS, Linking, UnitChange
 from relive.session.modules import ModuleState, is_project_module, load_module
+from relive.session.parts import Work, has_copy, newer_code, part_changes, way
 from relive.session.types import TypeCheck, Verdict
 from relive.source.library import Scanner
 
@@ -64,18 +63,6 @@ class Prepared:
     units: int
     functions: int
     notices: tuple[Notice, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What a reload is about: whole units, or with `plans` parts of them."""
-
-    units: Sequence[Unit]
-    baselines: Mapping[str, Baseline | None]
-    plans: Mapping[str, Plan] = field(default_factory=dict)
-    everything: bool = False
-    compiled: Sequence[Compiled] = ()
-    """Whole units that are compiled already."""
 
 
 class _Clock:
@@ -249,13 +236,13 @@ class Engine:
         baselines = {unit.key: self._baselines.get(unit) for unit in units}
         if everything:
             units = [u for u in units if (b := baselines[u.key]) is not None and b.residences]
-        work = _Work(units, baselines, everything=everything)
+        work = Work(units, baselines, everything=everything)
         return self._bring(result, work, files, dry_run, clock, cancelled)
 
     def _bring(
         self,
         result: Reload,
-        work: _Work,
+        work: Work,
         files: frozenset[str],
         dry_run: bool,
         clock: _Clock,
@@ -277,7 +264,11 @@ class Engine:
         # Old object against new, by meaning; types first: a changed layout is another kind of reload.
         refusals: list[Refusal] = []
         notes: list[str] = []
-        changes = self._part_changes(compiled, work) if work.plans else self._changes(compiled, work, refusals)
+        changes = (
+            part_changes(compiled, work, self._types, self._interner, self._baselines, self._modules)
+            if work.plans
+            else self._changes(compiled, work, refusals)
+        )
         self._types.check([(c.comparison, c.verdict, c.unit.source) for c in changes if not c.untyped])
         for change in changes:
             refusals += change.verdict.refusals
@@ -347,7 +338,7 @@ class Engine:
 
     # --- the fast way -----------------------------------------------------------------------------------------------
 
-    def _part_work(self, units: Sequence[Unit], files: frozenset[str], cancelled: Callable[[], bool]) -> _Work | None:
+    def _part_work(self, units: Sequence[Unit], files: frozenset[str], cancelled: Callable[[], bool]) -> Work | None:
         """Which functions of which units are compiled alone; None when one of the units has to be compiled whole."""
         fast = self.fast
         if fast is None or not units or self._again:
@@ -371,7 +362,7 @@ class Engine:
                     raise Doubt("nothing of it runs yet")
                 if not baseline.residences:
                     continue
-                if in_header and plans and not _has_copy(baseline, next(iter(plans.values()))):
+                if in_header and plans and not has_copy(baseline, next(iter(plans.values()))):
                     continue
                 if in_header and len(plans) == COPIES:
                     raise Doubt("a static function of a header has copies in many units")
@@ -382,7 +373,7 @@ class Engine:
         except (Doubt, FormatError) as doubt:
             self._doubted(units, str(doubt))
             return None
-        return _Work([self.project.units[key] for key in plans], baselines, plans) if plans else None
+        return Work([self.project.units[key] for key in plans], baselines, plans) if plans else None
 
     def _doubted(self, units: Iterable[Unit], reason: str) -> None:
         assert self.fast is not None
@@ -390,51 +381,11 @@ class Engine:
         for _ in units:
             self.fast.reasons[reason] += 1
 
-    def _part_changes(self, compiled: Sequence[Compiled], work: _Work) -> list[UnitChange]:
-        """The objects of single functions against their units. Raises Doubt."""
-        changes = []
-        for one in compiled:
-            unit, plan = one.unit, work.plans[one.unit.key]
-            if plan.fails_the_build(one.diagnostics):
-                raise Doubt("there are warnings, which the build takes for errors")
-            baseline = work.baselines[unit.key]
-            assert baseline is not None
-            obj = with_internal_names(
-                ElfObject.parse(one.object, unit.source),
-                baseline.internal_spellings,
-                baseline.atoms,
-                direct=not is_pic(unit.command.arguments),
-            )
-            verdict = Verdict()
-            typed = has_numbered(obj, plan.is_edited) or has_lambdas(obj, plan.is_edited)
-            if typed:
-                atoms = self._types.atoms(baseline.atoms, obj, self._interner, verdict, unit.source, partial=True)
-            else:
-                atoms = Atoms(obj, self._interner)
-            numbered = unit.language == "c"
-            newer = self._baselines.newer_of(baseline)
-
-            def lives(name: bytes, residences: Sequence[Residence] = baseline.residences) -> bool:
-                return any(residence.module.find(name) is not None for residence in residences)
-
-            comparison = compare_part(baseline.atoms, atoms, newer, plan.is_edited, lives, numbered=numbered)
-            self._check_elsewhere(comparison, baseline)
-            changes.append(UnitChange(unit, baseline, comparison, verdict, partial=True, untyped=not typed))
-        return changes
-
-    def _check_elsewhere(self, comparison: Comparison, baseline: Baseline) -> None:
-        """An inline function may have a copy in each module, but only one of them is compiled for. Raises Doubt."""
-        mine = {residence.module.path for residence in baseline.residences}
-        names = [name for atom in comparison.changed if (name := comparison.new.names[atom]) is not None]
-        for module in self._modules:
-            if module.path not in mine and any(module.image.find_global(name) for name in names):
-                raise Doubt(f"{os.path.basename(module.path)} has a copy of it, too")
-
-    def _settle(self, work: _Work, files: frozenset[str], began_ns: int) -> None:
+    def _settle(self, work: Work, files: frozenset[str], began_ns: int) -> None:
         """Notes which texts run now."""
         if self.fast is None:
             return
-        self._way = _way(work, self._why_whole)
+        self._way = way(work, self._why_whole)
         if work.plans:
             self.fast.applied(work.plans.values())
             self._unverified |= dict.fromkeys(work.plans)
@@ -456,7 +407,7 @@ class Engine:
         found |= {key: self.project.units[key] for key in sorted(self._again) if key in self.project.units}
         return list(found.values())
 
-    def _compile(self, work: _Work, cancelled: Callable[[], bool]) -> list[Compiled]:
+    def _compile(self, work: Work, cancelled: Callable[[], bool]) -> list[Compiled]:
         if work.plans:
             return self.pool.parts([plan.part for plan in work.plans.values() if plan.part], cancelled=cancelled)
         compiled = self.pool.compile(work.units, extra_flags=OUR_FLAGS, cancelled=cancelled)
@@ -475,7 +426,7 @@ class Engine:
     def _unedited(self, unit: Unit) -> bool:
         return all(_modified(path) <= self._began for path in self.project.inputs_of(unit.key))
 
-    def _changes(self, compiled: Sequence[Compiled], work: _Work, refusals: list[Refusal]) -> list[UnitChange]:
+    def _changes(self, compiled: Sequence[Compiled], work: Work, refusals: list[Refusal]) -> list[UnitChange]:
         changes = []
         for one in compiled:
             unit = one.unit
@@ -574,7 +525,7 @@ class Engine:
                 left = residence.left if change.partial else report.left_behind(change.comparison, residence)
                 residences.append(Residence(residence.module, live, residence.folded, newest, left))
             if change.partial:
-                new = _newer(change)
+                new = newer_code(change)
                 self._baselines.share({n: code for n, code in new.items() if is_visible(change.comparison.new, n)})
                 newer = {**change.baseline.newer, **new}
                 self._baselines.put(Baseline(change.baseline.unit, change.baseline.atoms, residences, newer=newer))
@@ -710,7 +661,7 @@ class Engine:
         if self.fast is not None and not self.fast.is_current(unit):
             return False  # edited meanwhile: that save comes first
         edited = set(self._baselines.newer_of(baseline))
-        work = _Work([unit], {key: baseline}, compiled=compiled)
+        work = Work([unit], {key: baseline}, compiled=compiled)
         result = Reload(0.0, self._number, "unchanged")
         event = self._bring(result, work, frozenset({unit.source}), False, _Clock(self._clock, began), cancelled)
         self._unverified.pop(key, None)
@@ -720,29 +671,8 @@ class Engine:
         return True
 
 
-def _way(work: _Work, why_whole: str) -> list[str]:
-    """How units were compiled."""
-    lines = []
-    for plan in work.plans.values():
-        if plan.part is not None:
-            names = b", ".join(name or b"operator" for name in plan.names).decode("utf-8", "replace")
-            lines.append(f"  compiled {names} of {os.path.basename(plan.unit.source)} alone, tier {plan.tier}")
-    for unit in work.units if not work.plans else ():
-        why = "identity reload" if work.everything else "verification" if work.compiled else why_whole
-        lines.append(f"  compiled {os.path.basename(unit.source)} whole: {why}")
-    return lines[:20]
-
-
 def _scanner(cache: Path) -> Scanner:
     return Scanner(compile_native("source", source.SOURCES, flags=source.FLAGS, cache=cache))
-
-
-def _newer(change: UnitChange) -> dict[bytes, Newer]:
-    """What of a part is newer than the unit's baseline."""
-    comparison = change.comparison
-    names = comparison.new.names
-    atoms = (*comparison.changed, *comparison.added)
-    return {name: Newer(comparison.new, atom) for atom in atoms if (name := names[atom]) is not None}
 
 
 def _carried_over(change: UnitChange, residence: Residence) -> dict[bytes, Address]:
@@ -782,11 +712,6 @@ def is_traced(pid: int) -> bool:
     except OSError:
         return False
     return any(line.startswith("TracerPid:") and line.split()[1] != "0" for line in status.splitlines())
-
-
-def _has_copy(baseline: Baseline, plan: Plan) -> bool:
-    """Whether a unit has code of a function of a header that was edited."""
-    return any(plan.is_edited(name) for name in baseline.atoms.by_name)
 
 
 def _size(path: str) -> int:
